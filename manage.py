@@ -1,0 +1,23 @@
+#!/usr/bin/env python
+"""Django's command line. A wrong setting stops it with one clear line and exit 3, before anything is touched."""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+
+def main() -> None:
+    """Run one management command."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prosaasil.settings")
+    try:
+        import prosaasil.settings  # noqa: F401  (so that its errors come before any command's)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"prosaasil can't start: {error}\n")
+        sys.exit(3)
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Log lines: JSON or console, one line each, without query strings and without control characters."""
+
+import json
+import logging
+import re
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+# What every LogRecord carries; anything else came with `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request", "server_time"}
+_QUERY = re.compile(r"(?P<address>(?:https?://|/)[^\s?\"'<>]*)\?[^\s\"'<>]+")
+_USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://)[^\s/@]+@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def clean(text: str) -> str:
+    """`text` without query strings and credentials of URLs, with control characters escaped."""
+    text = _USERINFO.sub(r"\g<scheme>…@", _QUERY.sub(r"\g<address>?…", text))
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    extras = {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_")}
+    if name := request_id.get():
+        extras.setdefault("request_id", name)
+    return extras
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, then what `extra` named."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render `record`; a value that JSON can't hold is shown as text."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": clean(record.getMessage()),
+        }
+        for key, value in _extras(record).items():
+            line[key] = value if isinstance(value, (int, float, bool, type(None))) else clean(str(value))
+        if record.exc_info:
+            line["exception"] = clean(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """For people: time, level, message, then key=value; a traceback keeps its lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render `record` on one line, with its traceback indented below."""
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        extras = " ".join(f"{key}={clean(str(value))}" for key, value in _extras(record).items())
+        line = f"{time} {record.levelname:<7} {clean(record.getMessage())}" + (f"  {extras}" if extras else "")
+        if record.exc_info:
+            trace = self.formatException(record.exc_info).splitlines()
+            line += "".join(f"\n    {clean(row)}" for row in trace)
+        return line
+
+
+def logging_config(style: str, level: str) -> dict[str, Any]:
+    """Django's LOGGING for `style` (json, console) and `level`. Expected things are DEBUG; the queue speaks up only on trouble."""
+    formatter = JsonFormatter if style == "json" else ConsoleFormatter
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": formatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "prosaasil": {"level": level},
+            "calls": {"level": level},
+            "recordings": {"level": level},
+            "demo": {"level": level},
+            # Its INFO is three lines a task.
+            "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+            # Its WARNING is a line for each 4xx.
+            "django.request": {"level": "ERROR"},
+        },
+    }

@@ -1,0 +1,203 @@
+"""All settings, from the environment. docs/operating.md lists the variables; a wrong value stops the start."""
+
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from prosaasil import environment as env
+from prosaasil.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PROSAASIL_VAR = env.folder("PROSAASIL_VAR", BASE_DIR / "var")
+PROSAASIL_ROLE = env.choice(
+    "PROSAASIL_ROLE", "command", "command", "web", "cluster"
+)  # `serve` sets it for its children
+RUN_DIR = PROSAASIL_VAR / "run"  # sockets, locks and signs of life of this machine's processes
+
+BIND = env.text("BIND", "127.0.0.1")
+PORT = env.integer("PORT", 8000, 1, 65535)
+PUBLIC_URL = env.url("PUBLIC_URL", f"http://{'127.0.0.1' if BIND in {'0.0.0.0', '::'} else BIND}:{PORT}")  # noqa: S104
+PUBLIC_IS_HTTPS = PUBLIC_URL.startswith("https://")
+
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY") or env.key_file(PROSAASIL_VAR / "keys" / "secret_key")
+ALLOWED_HOSTS = [host for host in env.text("ALLOWED_HOSTS").split(",") if host] or [
+    "localhost", "127.0.0.1", "[::1]", PUBLIC_URL.split("://")[1].rsplit(":", 1)[0],
+]  # fmt: skip
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+if PUBLIC_IS_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "calls",
+    "recordings",  # before django_q: its qcluster command is ours
+    "django_q",
+    "demo",
+]
+MIDDLEWARE = [
+    "prosaasil.middleware.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "prosaasil.urls"
+WSGI_APPLICATION = "prosaasil.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def _database() -> dict[str, Any]:
+    config = env.database("DATABASE_URL", f"sqlite:///{PROSAASIL_VAR / 'prosaasil.sqlite3'}")
+    if config["ENGINE"].endswith("sqlite3"):
+        # WAL and IMMEDIATE together: without either, "database is locked" under a handful of writers.
+        pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;"
+        return config | {
+            "CONN_MAX_AGE": None,
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": pragmas},
+        }
+    if PROSAASIL_ROLE == "web":
+        # Many threads share few connections. Never in a cluster: a pool does not survive its forks.
+        pool = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 20, 1, 500), "timeout": 30}
+        return config | {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}
+    return config | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
+SESSION_COOKIE_NAME = "prosaasil_session"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "media-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", "en", "he")
+LANGUAGES = [("en", _("English")), ("he", _("Hebrew"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = PROSAASIL_VAR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "prosaasil.static.HashedStaticFiles"},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",  # first: a missing login is then 401, not 403
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "recordings.problems.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "prosaasil",
+    "DESCRIPTION": "Calls, their recordings, and the audio.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# The queue only rings (docs/adr/0002). `retry` must exceed `timeout` times every place a bell can wait in:
+# retry > timeout * (1 + ceil((queue_limit + bulk) / workers)) + margin.
+DRAINS = 2
+Q_CLUSTER: dict[str, Any] = {
+    "name": "prosaasil",
+    "orm": "default",
+    "broker_class": "recordings.broker.WakingBroker",
+    "workers": DRAINS + 1,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 0,
+    "timeout": 1320,
+    "retry": 2760,
+    "guard_cycle": 1,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": -1,
+    "recycle": None,
+    "catch_up": False,
+    "label": "django-q2",
+}
+
+RECORDINGS_ROOT = env.folder("RECORDINGS_ROOT", PROSAASIL_VAR / "recordings")
+RECORDINGS_ALLOW_PRIVATE_HOSTS = env.hosts("RECORDINGS_ALLOW_PRIVATE_HOSTS")
+RECORDINGS_MAX_BYTES = env.integer("RECORDINGS_MAX_BYTES", 500_000_000, 1_000, 10_000_000_000)
+RECORDINGS_MIN_FREE_BYTES = env.integer("RECORDINGS_MIN_FREE_BYTES", 200_000_000, 0, 10**15)
+RECORDINGS_DEADLINE = env.integer("RECORDINGS_DEADLINE", 600, 1, 600)
+RECORDINGS_CONNECT_TIMEOUT = env.integer("RECORDINGS_CONNECT_TIMEOUT", 10, 1, 60)
+RECORDINGS_READ_TIMEOUT = env.integer("RECORDINGS_READ_TIMEOUT", 30, 1, 300)
+RECORDINGS_SLOTS = env.integer("RECORDINGS_SLOTS", 64, 4, 512)
+RECORDINGS_MAX_RETRY_AFTER = env.integer("RECORDINGS_MAX_RETRY_AFTER", 900, 1, 86_400)
+
+WEB_WORKERS = env.integer("WEB_WORKERS", 2, 1, 64)
+WEB_THREADS = env.integer("WEB_THREADS", 192, 8, 2000)
+WEB_SHORT_THREADS = min(32, WEB_THREADS // 4)  # kept for short answers while long ones wait
+
+LOG_FORMAT = env.choice("LOG_FORMAT", "console", "console", "json")
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+LOGGING = logging_config(LOG_FORMAT, LOG_LEVEL)
