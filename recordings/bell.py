@@ -1,0 +1,110 @@
+"""The bell: a queued django-q2 task that says "there is work", and the wake-up that makes it heard at once.
+
+The queue only rings; the rows decide (docs/adr/0002). A bell may ring twice or never: a drain that finds nothing returns,
+and the sweep rings again for what waits in silence. The wake-up is a datagram without content; losing one costs a second.
+"""
+
+import hashlib
+import os
+import select
+import socket
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import OrmQ, Task
+from django_q.tasks import async_task
+
+DRAIN = "recordings.tasks.drain"
+_SOCKET_PATH_LIMIT = 107  # bytes; unix(7), sun_path less its closing zero
+
+
+def ring() -> None:
+    """Queue one drain, with the caller's transaction, and wake the cluster when that has been committed."""
+    async_task(DRAIN)
+    transaction.on_commit(wake)
+
+
+def is_rung() -> bool:
+    """Whether a bell waits to be heard. One that a dead worker took stays locked for long and does not count."""
+    return OrmQ.objects.filter(lock__lte=timezone.now()).exists()
+
+
+def prune(older_than: timedelta = timedelta(days=1)) -> int:
+    """Delete django-q2's records of tasks that ended long ago; it prunes successes only. How many."""
+    return Task.objects.filter(stopped__lt=timezone.now() - older_than).delete()[0]
+
+
+def listeners() -> list[str]:
+    """The names that may listen on this machine: the cluster's pusher, and each drain."""
+    return ["cluster", *(f"drain-{place}" for place in range(settings.DRAINS))]
+
+
+def socket_path(name: str) -> str:
+    """Where the listener `name` is reached: in the run folder, or under a hashed name where that path is too long."""
+    path = str(Path(settings.RUN_DIR) / f"wake-{name}.sock")
+    if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+        return path
+    return str(Path(tempfile.gettempdir()) / f"prosaasil-{hashlib.sha256(path.encode()).hexdigest()[:24]}.sock")
+
+
+def wake() -> None:
+    """Wake whoever listens on this machine. Nobody there, or one too busy to be told again, is fine."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        for name in listeners():
+            try:
+                sender.sendto(b"!", socket_path(name))
+            except OSError:
+                continue
+
+
+class Listener:
+    """Hears the wake-ups sent to `name`. Bind it in the process that waits, never before a fork."""
+
+    def __init__(self, name: str) -> None:
+        path = socket_path(name)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).unlink(missing_ok=True)  # a dead process's
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(path)
+        os.chmod(path, 0o600)
+
+    def fileno(self) -> int:
+        """The descriptor to select on."""
+        return self._socket.fileno()
+
+    def clear(self) -> bool:
+        """Forget the wake-ups heard so far, and tell whether there were any. Call it before looking at the rows."""
+        heard = False
+        try:
+            while self._socket.recv(16):
+                heard = True
+        except BlockingIOError:
+            return heard
+        return heard
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until a wake-up or for `seconds`; True when woken."""
+        try:
+            return bool(select.select([self._socket], [], [], max(0.0, seconds))[0])
+        except OSError:  # the socket is gone: do not spin
+            time.sleep(min(1.0, max(0.0, seconds)))
+            return False
+
+    def close(self) -> None:
+        """Stop listening. The path stays for its next owner, which replaces it."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,272 @@
+"""The worker's verbs: claim a recording under a lease, keep the lease, end it.
+
+Each is one conditional UPDATE; the row count is the answer. A worker whose token is no longer the row's changes nothing.
+"""
+
+import hashlib
+import operator
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Case, DateTimeField, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.expressions import Combinable
+
+from calls.clock import now
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
+from recordings import backoff, bell, graph
+from recordings.attempts import Attempt, Outcome
+from recordings.reasons import Reason
+
+LEASE = 30
+"""Seconds that a claim or a beat gives the worker. A worker stops reading 24 s after its last good beat."""
+
+BEAT_EVERY = 7.5
+CRASHES_IN_A_ROW = 5
+
+Held = tuple[int, str]
+"""A lease: the recording's id and the token that holds it."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
+
+    file: str
+    bytes: int
+    sha256: str
+    content_type: str
+    duration: float
+
+    def columns(self) -> dict[str, Any]:
+        """The row's columns that describe the file."""
+        facts = {f"recording_{name}": value for name, value in vars(self).items()}
+        return facts | {"recording_bytes_total": self.bytes, "recording_ready_at": now()}
+
+
+NO_FILE: dict[str, Any] = {
+    "recording_file": "", "recording_bytes": None, "recording_bytes_total": None, "recording_sha256": "",
+    "recording_content_type": "", "recording_duration": None, "recording_ready_at": None,
+}  # fmt: skip
+NO_LEASE: dict[str, Any] = {"recording_token": None, "recording_lease_until": None, "recording_started_at": None}
+NO_FAILURE: dict[str, Any] = {"recording_reason": "", "recording_permanent": False, "recording_next_retry_at": None}
+NO_COUNTS: dict[str, Any] = {"recording_fail_count": 0, "recording_crash_count": 0}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An attempt that ended with a whole file; `adopted` when the file was there before it asked the provider."""
+
+    held: Held
+    whole: Whole
+    http_status: int | None = None
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt that failed; `retry_after` is the provider's wish in seconds."""
+
+    held: Held
+    reason: Reason
+    permanent: bool
+    detail: str = ""
+    retry_after: float | None = None
+    http_status: int | None = None
+    bytes_done: int | None = None
+
+
+def next_retry(retry_after: float | None = None) -> Case:
+    """When to try again, from the row's count of failures before this one; null when this was the last try.
+
+    The provider's wish only ever makes the wait longer, up to RECORDINGS_MAX_RETRY_AFTER.
+    """
+    wish = min(retry_after or 0, settings.RECORDINGS_MAX_RETRY_AFTER)
+    waits = [
+        When(recording_fail_count=before, then=now(max(backoff.DELAYS[before], wish)))
+        for before in range(len(backoff.DELAYS))
+    ]
+    return Case(*waits, default=Value(None), output_field=DateTimeField())
+
+
+def digest(url: str) -> str:
+    """What an attempt keeps of the address it asked for: enough to know it again."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+class LeaseQuerySet(QuerySet[CallLog]):
+    """Recordings, as a worker and the sweep see them."""
+
+    def move(self, verb: str, to: RecordingStatus, guard: Q | None = None, **columns: object) -> int:
+        """One transition of all these rows that `verb` may find so; the only place that writes a status.
+
+        The guard must be re-read under the row's lock, so a join (which becomes a subquery) is refused.
+        """
+        rows = self.filter(guard or Q(), recording_download_status__in=graph.sources(verb), recording_url__isnull=False)
+        if sum(used > 0 for used in rows.query.alias_refcount.values()) > 1:
+            raise ValueError(f"{verb}: a transition can't be guarded through a join")
+        if rows.query.is_sliced or to not in {target for targets in graph.MOVES[verb].values() for target in targets}:
+            raise ValueError(f"{verb}: can't move these rows to {to}")
+        return rows.update(recording_download_status=to, updated_at=now(), **columns)
+
+    def holding(self, held: Held) -> Self:
+        """The row while this lease is its lease."""
+        return self.filter(pk=held[0], recording_token=held[1], recording_download_status=RecordingStatus.DOWNLOADING)
+
+    def waiting(self) -> Self:
+        """Queued, and not held back by an account that was asked to slow down."""
+        return self.filter(recording_download_status=RecordingStatus.QUEUED).exclude(
+            business__provider_account__paused_until__gt=now()
+        )
+
+    def start(self, limit: int, *, worker: str, clicks_only: bool = False) -> list[CallLog]:
+        """Claim up to `limit` waiting recordings, clicks first; each gets a lease, and an Attempt named by the token."""
+        waiting = self.waiting().filter(recording_priority__gte=PRIORITY_CLICK) if clicks_only else self.waiting()
+        order = (F("recording_priority").desc(), "recording_last_enqueue_at", "pk")
+        chosen = list(waiting.order_by(*order).values_list("pk", flat=True)[:limit])
+        if not chosen:
+            return []
+        token = uuid.uuid4().hex
+        with transaction.atomic():
+            rows = self.filter(pk__in=chosen)
+            if connection.features.has_select_for_update_skip_locked:
+                queued = rows.filter(recording_download_status=RecordingStatus.QUEUED)
+                rows = self.filter(pk__in=list(queued.select_for_update(skip_locked=True).values_list("pk", flat=True)))
+            lease = {"recording_token": token, "recording_lease_until": now(LEASE), "recording_started_at": now()}
+            if not rows.move(
+                "start", RecordingStatus.DOWNLOADING, **lease, recording_bytes_total=None, recording_content_type=""
+            ):
+                return []
+            claimed = list(rows.filter(recording_token=token))
+            Attempt.objects.bulk_create(
+                Attempt(recording_id=row.pk, token=token, worker=worker, url_digest=digest(row.recording_url or ""))
+                for row in claimed
+            )
+        return sorted(claimed, key=lambda row: chosen.index(row.pk))
+
+    def beat(self, held: Sequence[Held]) -> set[Held]:
+        """Renew these leases; the answer is those that still hold. The others must stop."""
+        mine = self.filter(
+            pk__in=[pk for pk, _ in held],
+            recording_token__in={token for _, token in held},
+            recording_download_status=RecordingStatus.DOWNLOADING,
+        )
+        mine.update(recording_lease_until=now(LEASE))
+        return set(mine.values_list("pk", "recording_token")) & set(held)  # type: ignore[arg-type]
+
+    def announce(self, held: Held, *, bytes_total: int | None, content_type: str, validator: str) -> int:
+        """Write what the provider's headers say, once an attempt, so that progress can be shown."""
+        told = self.holding(held).update(recording_bytes_total=bytes_total, recording_content_type=content_type)
+        if told:
+            Attempt.objects.running().filter(recording_id=held[0], token=held[1]).update(
+                bytes_total=bytes_total, validator=validator[:200]
+            )
+        return told
+
+    def finish(self, results: Sequence[Finished]) -> set[Held]:
+        """Commit these files, each under its own lease, in one transaction; the answer is those that were committed."""
+        won: set[Held] = set()
+        with transaction.atomic():
+            for result in results:
+                columns = result.whole.columns() | NO_LEASE | NO_FAILURE | NO_COUNTS
+                lease = self.filter(pk=result.held[0])
+                if lease.move(
+                    "finish",
+                    RecordingStatus.READY,
+                    Q(recording_token=result.held[1]),
+                    recording_priority=PRIORITY_BULK,
+                    **columns,
+                ):
+                    won.add(result.held)
+            size = CallLog.objects.filter(pk=OuterRef("recording_id")).values("recording_bytes")
+            for adopted, outcome in ((False, Outcome.READY), (True, Outcome.ADOPTED)):
+                kept = [result.held for result in results if result.held in won and result.adopted is adopted]
+                _attempts(kept).close(outcome, bytes_done=Subquery(size), bytes_total=Subquery(size))
+        return won
+
+    def fail(self, results: Iterable[Failed]) -> set[Held]:
+        """End these attempts as failed, each under its own lease, in one transaction; the answer is those that counted."""
+        won: set[Held] = set()
+        with transaction.atomic():
+            for result in results:
+                columns: dict[str, Any] = (
+                    NO_LEASE
+                    | NO_FILE
+                    | {
+                        "recording_fail_count": F("recording_fail_count") + 1,
+                        "recording_crash_count": 0,
+                        "recording_reason": result.reason,
+                        "recording_permanent": result.permanent,
+                        "recording_next_retry_at": None if result.permanent else next_retry(result.retry_after),
+                    }
+                )
+                row = self.filter(pk=result.held[0])
+                if row.move("fail", RecordingStatus.FAILED, Q(recording_token=result.held[1]), **columns):
+                    won.add(result.held)
+                    facts = {"reason": result.reason, "detail": result.detail[:500], "http_status": result.http_status}
+                    _attempts([result.held]).close(
+                        Outcome.FAILED, bytes_done=result.bytes_done, next_retry_at=_rows_retry(), **facts
+                    )
+        return won
+
+    def give_back(self, held: Iterable[Held]) -> int:
+        """Put these back into the queue, as at SIGTERM: nothing is counted against them, and a bell rings."""
+        given = []
+        with transaction.atomic():
+            for pk, token in held:
+                if self.filter(pk=pk).move("give_back", RecordingStatus.QUEUED, Q(recording_token=token), **NO_LEASE):
+                    given.append((pk, token))
+            _attempts(given).close(Outcome.GIVEN_BACK)
+            if given:
+                bell.ring()
+        return len(given)
+
+    def lapsed(self, silent: float = LEASE) -> Q:
+        """The guard of a lease that is over: no beat for `silent` seconds (at least LEASE), or an end no clock can explain."""
+        return Q(recording_lease_until__lt=now(LEASE - max(silent, LEASE))) | Q(
+            recording_lease_until__gt=now(2 * LEASE)
+        )
+
+    def release(self, *, silent: float = LEASE, dead: Sequence[Held] = ()) -> int:
+        """Queue again what a dead worker held: its lease is over, or its writer is proven dead (`dead`).
+
+        The fifth crash in a row counts as one failure (`worker_crashed`), so that a recording that kills its workers
+        does not do so for ever.
+        """
+        over = reduce(operator.or_, (Q(pk=pk, recording_token=token) for pk, token in dead), self.lapsed(silent))
+        held = self.filter(over, recording_download_status=RecordingStatus.DOWNLOADING)
+        if not held.exists() and not Attempt.objects.fenced_off().exists():
+            return 0  # without asking first, each sweep would take SQLite's write lock
+        with transaction.atomic():
+            too_often = over & Q(recording_crash_count__gte=CRASHES_IN_A_ROW - 1)
+            failed = self.move(
+                "release", RecordingStatus.FAILED, too_often, **NO_LEASE, **NO_FILE,
+                recording_fail_count=F("recording_fail_count") + 1, recording_crash_count=0,
+                recording_reason=Reason.WORKER_CRASHED, recording_permanent=False, recording_next_retry_at=next_retry(),
+            )  # fmt: skip
+            queued = self.move(
+                "release",
+                RecordingStatus.QUEUED,
+                over,
+                **NO_LEASE,
+                recording_crash_count=F("recording_crash_count") + 1,
+            )
+            Attempt.objects.fenced_off().close(Outcome.CRASHED)
+            if queued:
+                bell.ring()
+        return failed + queued
+
+
+def _attempts(held: Sequence[Held]) -> Any:
+    """The Attempt rows of these leases. Tokens may be shared by a batch, so both parts are compared."""
+    tokens = {token for _, token in held}
+    return Attempt.objects.filter(recording_id__in=[pk for pk, _ in held], token__in=tokens)
+
+
+def _rows_retry() -> Combinable:
+    """The recording's next retry, for its attempt."""
+    return Subquery(CallLog.objects.filter(pk=OuterRef("recording_id")).values("recording_next_retry_at"))

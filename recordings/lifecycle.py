@@ -1,0 +1,207 @@
+"""The recording's life: the verbs of people and of the sweep. The worker's are in leases.py; docs/lifecycle.md draws them.
+
+All deduplication is the WHERE of one UPDATE. There is no second place that remembers.
+"""
+
+import enum
+import logging
+from typing import Any, Self
+
+from django.db import transaction
+from django.db.models import Case, Count, DateTimeField, Q, Value, When
+
+from calls.clock import now
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
+from recordings import bell
+from recordings.leases import NO_COUNTS, NO_FAILURE, NO_FILE, NO_LEASE, LeaseQuerySet, Whole
+from recordings.reasons import Reason
+
+log = logging.getLogger(__name__)
+
+COOLDOWN = 60
+"""Seconds for which a `missing` recording is not queued again."""
+
+SILENCE = 15
+"""Seconds a recording waits in the queue before the sweep rings again for it."""
+
+
+class Ask(enum.Enum):
+    """How a download is asked for, and so what it may beat."""
+
+    PLAY = "play"
+    """By pressing Play, or a program's GET: obeys the cooldown and the backoff."""
+    PERSON = "person"
+    """By name (POST download, the admin, a command): also beats a backoff, and starts an exhausted one anew."""
+    FORCE = "force"
+    """By a manager or operator: also beats a permanent failure, save that the recording was deleted."""
+
+
+class Answer(enum.StrEnum):
+    """What asking did."""
+
+    ENQUEUED = "enqueued"
+    UNDER_WAY = "under_way"
+    READY = "ready"
+    COOLING_DOWN = "cooling_down"
+    BACKING_OFF = "backing_off"
+    FAILED = "failed"
+    NOT_STARTED = "not_started"
+    """The request may not start a download (a HEAD, a prefetch, another site); nothing was written."""
+
+
+class RecordingQuerySet(LeaseQuerySet):
+    """Recordings: adjectives read, verbs write."""
+
+    # --- adjectives
+
+    def queueable(self, ask: Ask) -> Self:
+        """Those that `queue` would take."""
+        cool = Q(recording_last_enqueue_at__isnull=True) | Q(recording_last_enqueue_at__lte=now(-COOLDOWN))
+        cool |= Q(recording_last_enqueue_at__gt=now())  # in the future: a clock was wrong, once
+        failed = Q(recording_download_status=RecordingStatus.FAILED) & ~Q(recording_reason=Reason.DELETED)
+        if ask is not Ask.FORCE:
+            failed &= Q(recording_permanent=False)
+        if ask is Ask.PLAY:
+            failed &= Q(recording_next_retry_at__lte=now())
+        return self.filter(Q(recording_download_status=RecordingStatus.MISSING) & cool | failed)
+
+    def due(self) -> Self:
+        """Failed for now, and their time has come."""
+        return self.filter(
+            recording_download_status=RecordingStatus.FAILED,
+            recording_permanent=False,
+            recording_next_retry_at__lte=now(),
+        )
+
+    def backing_off(self) -> Self:
+        """Failed for now, with a time to try again."""
+        return self.filter(recording_download_status=RecordingStatus.FAILED, recording_next_retry_at__isnull=False)
+
+    def counts(self) -> dict[str, int]:
+        """How many stand in each status, zeros included."""
+        rows = self.order_by().values_list("recording_download_status").annotate(count=Count("pk"))
+        return dict.fromkeys(RecordingStatus.values, 0) | dict(rows)
+
+    # --- people's verbs
+
+    def ask(self, row: CallLog, ask: Ask) -> Answer:
+        """Ask for one recording, just read as `row`: queue it, or say why not. Promotes one that waits behind a backfill.
+
+        A person's question costs a read when there is nothing to do; the row's own guard decides when there is.
+        """
+        one = self.filter(pk=row.pk, business_id=row.business_id)
+        if row.recording_download_status in {RecordingStatus.MISSING, RecordingStatus.FAILED}:
+            if one.queueable(ask).exists() and one.queue(ask, PRIORITY_CLICK):
+                log.info("Priority download job enqueued", extra=_about(row, "enqueue"))
+                row.refresh_from_db()
+                return Answer.ENQUEUED
+            row.refresh_from_db()
+        if row.recording_download_status == RecordingStatus.QUEUED and row.recording_priority < PRIORITY_CLICK:
+            one.promote()
+        answer = _standing(row)
+        log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
+        return answer
+
+    def queue(self, ask: Ask, priority: int = PRIORITY_BULK) -> int:
+        """Queue all of these that may be, under one bell; the answer is how many."""
+        anew = {} if ask is Ask.PLAY else NO_COUNTS
+        with transaction.atomic():
+            queued = self.queueable(ask).move(
+                "queue", RecordingStatus.QUEUED, **NO_FAILURE, **NO_LEASE, **anew,
+                recording_last_enqueue_at=now(), recording_priority=priority,
+            )  # fmt: skip
+            if queued:
+                bell.ring()
+        return queued
+
+    def promote(self) -> int:
+        """Move these up in the queue because a person waits now. A wake-up, no bell: one has rung for them."""
+        waiting = self.filter(recording_download_status=RecordingStatus.QUEUED, recording_priority__lt=PRIORITY_CLICK)
+        with transaction.atomic():
+            promoted = waiting.update(recording_priority=PRIORITY_CLICK, updated_at=now())
+            transaction.on_commit(bell.wake)
+        return promoted
+
+    # --- the sweep's verbs
+
+    def retry_due(self) -> int:
+        """Queue the failed ones whose time has come, under one bell."""
+        if not self.due().exists():
+            return 0
+        with transaction.atomic():
+            due = Q(recording_permanent=False, recording_next_retry_at__lte=now())
+            queued = self.move("retry_due", RecordingStatus.QUEUED, due, **NO_FAILURE, recording_last_enqueue_at=now())
+            if queued:
+                bell.ring()
+        return queued
+
+    def ring_again(self) -> bool:
+        """Ring one bell if anything has waited in silence and no bell waits to be heard."""
+        silent = self.waiting().filter(
+            Q(recording_last_enqueue_at__lte=now(-SILENCE)) | Q(recording_last_enqueue_at__isnull=True)
+        )
+        if not silent.exists() or bell.is_rung():
+            return False
+        with transaction.atomic():
+            bell.ring()
+        return True
+
+    def adopt(self, row: CallLog, whole: Whole) -> int:
+        """Make `row` ready with a whole file that was found for it, if it still is as it was read."""
+        as_read = Q(recording_download_status=row.recording_download_status, recording_url=row.recording_url)
+        columns: dict[str, Any] = whole.columns() | NO_LEASE | NO_FAILURE | NO_COUNTS
+        return self.filter(pk=row.pk, business_id=row.business_id).move(
+            "adopt", RecordingStatus.READY, as_read & ~Q(recording_download_status="downloading") & ~Q(recording_reason=Reason.DELETED),
+            **columns,
+        )  # fmt: skip
+
+    def lose(self, row: CallLog) -> int:
+        """The file of `row` is gone: missing, if the row still names that file.
+
+        Lost within a minute of being written, it cools down first: disks that are not shared would otherwise fetch for ever.
+        """
+        fresh = When(recording_ready_at__gt=now(-COOLDOWN), then=now())
+        again = Case(fresh, default=Value(None), output_field=DateTimeField())
+        lost = self.filter(pk=row.pk, business_id=row.business_id).move(
+            "lose",
+            RecordingStatus.MISSING,
+            Q(recording_file=row.recording_file),
+            **NO_FILE,
+            recording_last_enqueue_at=again,
+        )
+        if lost:
+            log.warning("Recording file lost", extra=_about(row, "lose"))
+        return lost
+
+    def readdress(self) -> int:
+        """The address of these was changed: a failure of the old one says nothing of the new."""
+        return self.move(
+            "readdress", RecordingStatus.MISSING, ~Q(recording_reason=Reason.DELETED),
+            **NO_FAILURE, **NO_COUNTS, recording_last_enqueue_at=None,
+        )  # fmt: skip
+
+    def delete_audio(self) -> int:
+        """Delete the audio of these for good; the clean-up removes their files."""
+        return self.move(
+            "delete", RecordingStatus.FAILED, **NO_FILE, **NO_LEASE,
+            recording_reason=Reason.DELETED, recording_permanent=True, recording_next_retry_at=None,
+        )  # fmt: skip
+
+
+def _standing(row: CallLog) -> Answer:
+    """Why a recording that was asked for was not queued."""
+    match row.recording_download_status:
+        case RecordingStatus.READY:
+            return Answer.READY
+        case RecordingStatus.MISSING:
+            return Answer.COOLING_DOWN
+        case RecordingStatus.FAILED if row.recording_next_retry_at is not None:
+            return Answer.BACKING_OFF
+        case RecordingStatus.FAILED:
+            return Answer.FAILED
+        case _:
+            return Answer.UNDER_WAY
+
+
+def _about(row: CallLog, action: str) -> dict[str, Any]:
+    return {"action": action, "call_sid": row.call_sid, "business": row.business_id}

@@ -1,0 +1,125 @@
+"""Recording, the audio side of a call; and ProviderAccount, where and with whose credentials it is fetched."""
+
+import os
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Case, When
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
+
+from calls.clock import now
+from calls.models import Business, CallLog
+from recordings.attempts import Attempt, Outcome
+from recordings.lifecycle import RecordingQuerySet
+
+__all__ = ["Attempt", "Outcome", "ProviderAccount", "Recording"]
+
+
+class RecordingManager(models.Manager["Recording"].from_queryset(RecordingQuerySet)):  # type: ignore[misc]
+    """Calls that have a recording."""
+
+    def get_queryset(self) -> RecordingQuerySet:
+        """Only rows with an address to fetch from."""
+        return super().get_queryset().filter(recording_url__isnull=False)  # type: ignore[no-any-return]
+
+
+class Recording(CallLog):
+    """The audio of a call, under the verbs of its life."""
+
+    objects = RecordingManager()
+
+    class Meta:
+        proxy = True
+        verbose_name = _("recording")
+        verbose_name_plural = _("recordings")
+
+
+class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
+    """What downloads tell of an account, and what the next ones must know."""
+
+    def with_refusal(self) -> Self:
+        """With `refused_lately`: whether the provider refused the credentials less than a minute ago."""
+        return self.annotate(refused_lately=Case(When(broken_at__gt=now(-60), then=True), default=False))
+
+    def pause(self, business_id: int, seconds: float) -> int:
+        """Leave this account's provider alone for so long, at most RECORDINGS_MAX_RETRY_AFTER (HTTP 429)."""
+        until = now(min(seconds, settings.RECORDINGS_MAX_RETRY_AFTER))
+        return self.filter(business_id=business_id).update(paused_until=until)
+
+    def refused(self, business_id: int) -> int:
+        """The provider refused the credentials (401, 403). Until a success, or until they are changed."""
+        return self.filter(business_id=business_id).update(
+            broken_at=now(), broken_since=Coalesce("broken_since", now())
+        )
+
+    def accepted(self, business_id: int) -> int:
+        """The provider took the credentials, or they were changed."""
+        return self.filter(business_id=business_id).update(broken_at=None, broken_since=None)
+
+
+class ProviderAccount(models.Model):
+    """Where a business's recordings are fetched from, and with whose credentials."""
+
+    class Kind(models.TextChoices):
+        """How addresses are built: Twilio's rules, or as given."""
+
+        TWILIO = "twilio", "Twilio"
+        GENERIC = "generic", _("Generic (any HTTPS address)")
+
+    class Auth(models.TextChoices):
+        """How we say who we are."""
+
+        BASIC = "basic", _("Basic (user name and secret)")
+        BEARER = "bearer", _("Bearer (secret)")
+        NONE = "none", _("None")
+
+    business = models.OneToOneField(
+        Business, models.CASCADE, related_name="provider_account", verbose_name=_("business")
+    )
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind)
+    base_url = models.CharField(
+        _("base address"), max_length=300, help_text=_("Credentials are sent to this scheme, host and port only."),
+    )  # fmt: skip
+    hosts = models.CharField(
+        _("allowed hosts"), max_length=1000, help_text=_("Comma-separated; host, or host:port where it is not 443."),
+    )  # fmt: skip
+    auth = models.CharField(_("authentication"), max_length=8, choices=Auth, default=Auth.BASIC)
+    username = models.CharField(
+        _("user name"), max_length=200, blank=True, help_text=_("Twilio: the account SID or an API key SID.")
+    )
+    secret_env = models.CharField(
+        _("secret's variable"), max_length=100, blank=True, help_text=_("The environment variable that holds the secret."),
+    )  # fmt: skip
+    secret = models.CharField(_("secret"), max_length=500, blank=True, help_text=_("Used when no variable is named."))
+    paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
+    broken_since = models.DateTimeField(_("refused since"), null=True, editable=False)
+    broken_at = models.DateTimeField(_("last refused"), null=True, editable=False)
+    refused_lately: bool  # with_refusal()
+
+    objects = ProviderAccountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("provider account")
+        verbose_name_plural = _("provider accounts")
+        indexes: ClassVar = [models.Index("paused_until", name="account_paused")]
+
+    def __str__(self) -> str:
+        return f"{self.business} ({self.get_kind_display()})"
+
+    def clean(self) -> None:
+        """Refuse an account that could never fetch anything."""
+        if self.auth != self.Auth.NONE and not (self.secret or self.secret_env):
+            raise ValidationError({"secret": _("Give a secret, or name the environment variable that holds it.")})
+        if self.auth == self.Auth.BASIC and not self.username:
+            raise ValidationError({"username": _("Basic authentication needs a user name.")})
+
+    def host_list(self) -> tuple[str, ...]:
+        """The hosts this account may be fetched from, as written: host or host:port."""
+        return tuple(entry.strip().lower() for entry in self.hosts.split(",") if entry.strip())
+
+    def current_secret(self) -> str:
+        """The secret: of the named environment variable, else the one kept here. Empty where the variable is not set."""
+        return os.environ.get(self.secret_env, "") if self.secret_env else self.secret
