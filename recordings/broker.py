@@ -1,0 +1,54 @@
+"""django-q2's ORM broker, woken at once instead of polling."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import F, Min
+from django_q.brokers.orm import ORM
+
+from calls.clock import now
+from recordings import bell
+from recordings.models import Recording
+
+log = logging.getLogger(__name__)
+
+LONGEST_SLEEP = 1.0
+"""Seconds. Also how late a retry can start, and how long a lost wake-up costs."""
+
+
+def sign_of_life() -> Path:
+    """The file that the pusher touches while the cluster lives; readyz looks at its age."""
+    return Path(settings.RUN_DIR) / "cluster.alive"
+
+
+class WakingBroker(ORM):
+    """Reads the queue, and then sleeps until a wake-up, until the next retry is due, or for a second.
+
+    Made in every process that rings or works; only the pusher dequeues, so only it listens.
+    """
+
+    _listener: bell.Listener | None = None
+
+    def dequeue(self) -> list[tuple[int, str]] | None:
+        """The next bells, as django-q2 wants them; None after a sleep. (`poll` is 0, so the base class does not sleep.)"""
+        if self._listener is None:
+            self._listener = bell.Listener("cluster")
+        self._listener.clear()
+        Recording.objects.retry_due()
+        if tasks := super().dequeue():
+            return list(tasks)
+        sign_of_life().touch()
+        self._listener.wait(_until_next_retry())
+        return None
+
+
+def _until_next_retry() -> float:
+    """Seconds until a retry is due, at most LONGEST_SLEEP; by the database's clock."""
+    soonest: dict[str, Any] = Recording.objects.backing_off().aggregate(
+        at=Min("recording_next_retry_at"), wait=Min(F("recording_next_retry_at") - now())
+    )
+    if soonest["wait"] is None:
+        return LONGEST_SLEEP
+    return float(min(LONGEST_SLEEP, max(0.01, soonest["wait"].total_seconds())))

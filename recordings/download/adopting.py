@@ -1,0 +1,63 @@
+"""A whole file that is already there needs no download: found, decoded and measured before anyone asks the provider.
+
+A worker that died between its file's final name and its row leaves such a file behind.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from recordings.download.audio import inspect
+from recordings.download.errors import DownloadError
+from recordings.leases import Whole
+from recordings.storage import Storage, StoredFile
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier attempt knew: its address (a digest) and the bytes that the provider announced for it."""
+
+    url_digest: str
+    bytes_total: int | None
+
+
+def whole_file(storage: Storage, recording_id: int, url_digest: str, earlier: Mapping[str, Earlier]) -> Whole | None:
+    """The newest whole file of this recording, or None. `earlier` is by token.
+
+    A file got its final name only when it had been verified; since then a disk may have halved it, or the recording's
+    address may have changed. So it is decoded again, and compared with what its own attempt knew.
+    Raises StorageAway.
+    """
+    finals = [file for file in storage.files_of(recording_id) if not file.is_part]
+    for file in sorted(finals, key=lambda file: file.modified, reverse=True):
+        if _contradicts(file, earlier.get(file.token), url_digest):
+            continue
+        if whole := verified(storage, file):
+            return whole
+    return None
+
+
+def verified(storage: Storage, file: StoredFile) -> Whole | None:
+    """What this file holds, when it decodes from end to end; else None."""
+    try:
+        audio = inspect(storage.path(file.name))
+        return Whole(file.name, file.size, sha256(storage, file.name), audio.content_type, audio.duration)
+    except (DownloadError, OSError):
+        return None
+
+
+def sha256(storage: Storage, name: str) -> str:
+    """The hash, in hex, of a stored file. Raises FileNotFoundError, StorageAway."""
+    with storage.open(name) as file:
+        hasher = hashlib.sha256()
+        while block := file.read(_BLOCK):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def _contradicts(file: StoredFile, earlier: Earlier | None, url_digest: str) -> bool:
+    if earlier is None:
+        return False
+    return earlier.url_digest != url_digest or earlier.bytes_total not in (None, file.size)

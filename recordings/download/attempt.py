@@ -1,0 +1,110 @@
+"""One try at a download: look whether the file is there, else fetch it, verify it, give it its final name.
+
+Runs in a thread of the worker, and touches the network and the disk only. Rows are the main thread's.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from recordings.download import adopting, audio
+from recordings.download.errors import Absent, DownloadError, HostNotAllowed, NotYet, Unauthorised
+from recordings.download.providers import Account, media_url
+from recordings.download.providers.http import Client, Stopped, Transfer
+from recordings.leases import Failed, Finished, Held, Whole, digest
+from recordings.reasons import Reason
+from recordings.storage import Part, Storage
+
+log = logging.getLogger(__name__)
+
+ABSENT_AFTER = timedelta(minutes=10)
+"""A provider may answer 404 for a short while after a call; this long after its end, there is no recording."""
+
+
+@dataclass
+class Job:
+    """What one attempt needs to know, and what it may tell while it runs (`transfer`)."""
+
+    held: Held
+    call_sid: str
+    business: int
+    url: str
+    recording_sid: str | None
+    call_ended_at: datetime | None
+    account: Account | None
+    transfer: Transfer
+    click: bool = False
+    refused: bool = False
+    """The provider refused this account's credentials a moment ago, and nobody waits for this recording."""
+    account_broken: bool = False
+    """The account is marked as refused; a success clears the mark."""
+    earlier: Mapping[str, adopting.Earlier] = field(default_factory=dict)
+
+
+def run(job: Job, client: Client, storage: Storage) -> Finished | Failed | None:
+    """Try once. None when the attempt was stopped from outside, to be given back. Raises nothing."""
+    try:
+        if whole := adopting.whole_file(storage, job.held[0], digest(job.url), job.earlier):
+            return Finished(job.held, whole, adopted=True)
+        return Finished(job.held, _download(job, client, storage), http_status=200)
+    except Stopped:
+        return None
+    except DownloadError as error:
+        return _failure(job, error)
+    except Exception as error:  # a fault of ours must not cost the worker its other downloads
+        log.exception("Download attempt crashed", extra={"action": "attempt", "call_sid": job.call_sid})
+        return Failed(
+            job.held, Reason.WORKER_CRASHED, permanent=False, detail=f"{type(error).__name__} in our own code."
+        )
+
+
+def _download(job: Job, client: Client, storage: Storage) -> Whole:
+    if job.account is None:
+        raise HostNotAllowed("The business has no provider account; an operator can add one.")
+    if job.refused:
+        raise Unauthorised("Not asked again: the provider refused this account's credentials less than a minute ago.")
+    if job.account.auth != "none" and not job.account.secret:
+        raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
+    with _received(job, job.account, client, storage) as part:
+        try:
+            found = audio.inspect(part.path)
+            job.transfer.check()  # the lease may have been lost, or the deadline passed, while it was decoded
+            name = part.commit()
+        except BaseException:
+            part.discard()
+            raise
+        return Whole(name, part.size, part.sha256(), found.content_type, found.duration)
+
+
+def _received(job: Job, account: Account, client: Client, storage: Storage) -> Part:
+    """The whole body in a new part, its connection already free for the next."""
+    url = media_url(account, job.url, job.recording_sid)
+    with client.fetch(account, url, job.transfer) as body:
+        part = storage.begin(*job.held, expected_bytes=body.total)
+        try:
+            for chunk in body.chunks():
+                part.write(chunk)
+        except BaseException:
+            part.discard()
+            part.close()
+            raise
+    return part
+
+
+def _failure(job: Job, error: DownloadError) -> Failed:
+    if isinstance(error, NotYet) and _ended_long_ago(job.call_ended_at):
+        error = Absent(http_status=error.http_status)
+    return Failed(
+        job.held,
+        error.reason,
+        error.permanent,
+        error.detail,
+        error.retry_after,
+        error.http_status,
+        job.transfer.bytes_done,
+    )
+
+
+def _ended_long_ago(ended_at: datetime | None) -> bool:
+    return ended_at is not None and datetime.now(UTC) - ended_at > ABSENT_AFTER

@@ -1,0 +1,60 @@
+"""From claimed rows to jobs: what an attempt must know is read here, in the main thread and for a batch at once."""
+
+from datetime import timedelta
+
+from django.conf import settings
+
+from calls.models import PRIORITY_CLICK, CallLog
+from recordings.attempts import Attempt
+from recordings.download.adopting import Earlier
+from recordings.download.attempt import Job
+from recordings.download.providers import Account
+from recordings.download.providers.http import Transfer
+from recordings.models import ProviderAccount, Recording
+
+
+def claim(limit: int, *, worker: str, clicks_only: bool = False) -> list[Job]:
+    """Claim up to `limit` waiting recordings; each comes with its account and with what earlier attempts knew."""
+    rows = Recording.objects.start(limit, worker=worker, clicks_only=clicks_only)
+    if not rows:
+        return []
+    accounts = {
+        account.business_id: account
+        for account in ProviderAccount.objects.filter(business_id__in={row.business_id for row in rows}).with_refusal()
+    }
+    earlier = _earlier(rows)
+    return [_job(row, accounts.get(row.business_id), earlier.get(row.pk, {})) for row in rows]
+
+
+def _job(row: CallLog, account: ProviderAccount | None, earlier: dict[str, Earlier]) -> Job:
+    click = row.recording_priority >= PRIORITY_CLICK
+    return Job(
+        held=(row.pk, row.recording_token or ""),
+        call_sid=row.call_sid,
+        business=row.business_id,
+        url=row.recording_url or "",
+        recording_sid=row.recording_sid,
+        call_ended_at=row.started_at + timedelta(seconds=row.duration or 0),
+        account=_plain(account) if account else None,
+        transfer=Transfer(settings.RECORDINGS_DEADLINE, settings.RECORDINGS_MAX_BYTES),
+        click=click,
+        refused=bool(account and account.refused_lately and not click),
+        account_broken=bool(account and account.broken_since),
+        earlier=earlier,
+    )
+
+
+def _plain(account: ProviderAccount) -> Account:
+    return Account(
+        kind=account.kind, base_url=account.base_url, hosts=account.host_list(),
+        auth=account.auth, username=account.username, secret=account.current_secret(),
+    )  # fmt: skip
+
+
+def _earlier(rows: list[CallLog]) -> dict[int, dict[str, Earlier]]:
+    """By recording and token; the claim's own attempts are among them and match no file yet."""
+    found: dict[int, dict[str, Earlier]] = {}
+    attempts = Attempt.objects.filter(recording_id__in=[row.pk for row in rows])
+    for pk, token, url_digest, total in attempts.values_list("recording_id", "token", "url_digest", "bytes_total"):
+        found.setdefault(pk, {})[token] = Earlier(url_digest, total)
+    return found

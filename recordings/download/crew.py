@@ -1,0 +1,55 @@
+"""The threads of a worker process: they run attempts, and hand the results to its main thread.
+
+Daemon threads of our own: an executor's are joined at exit, and one stalled provider would hold up every stop.
+"""
+
+import os
+import threading
+from collections import deque
+from queue import SimpleQueue
+
+from recordings.download.attempt import Job, run
+from recordings.download.providers.http import Client
+from recordings.leases import Failed, Finished
+from recordings.storage import Storage
+
+Result = tuple[Job, Finished | Failed | None]
+
+
+class Crew:
+    """Grows to as many threads as there were ever jobs at once, `slots` at the most; they stay for the next jobs."""
+
+    def __init__(self, slots: int, client: Client, storage: Storage) -> None:
+        self._slots, self._client, self._storage = slots, client, storage
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._results: deque[Result] = deque()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._threads = 0
+
+    def submit(self, job: Job, running: int) -> None:
+        """Have `job` run; `running` jobs are under way, this one included."""
+        if self._threads < min(running, self._slots):
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"download-{self._threads}", daemon=True).start()
+        self._jobs.put(job)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when there are results."""
+        return self._bell
+
+    def results(self) -> list[Result]:
+        """All results since the last call; never waits."""
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            pass
+        found = []
+        while self._results:
+            found.append(self._results.popleft())
+        return found
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            self._results.append((job, run(job, self._client, self._storage)))
+            os.eventfd_write(self._bell, 1)

@@ -1,0 +1,120 @@
+"""What a provider's answer means: status and headers in, a body's facts or a DownloadError out. Knows no library."""
+
+import re
+import time
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from http import HTTPStatus
+from typing import Protocol
+
+from recordings.download.errors import (
+    CutShort,
+    DownloadError,
+    Gone,
+    NotYet,
+    ProviderError,
+    RateLimited,
+    TooLarge,
+    Unauthorised,
+)
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ERRORS: dict[int, type[DownloadError]] = {
+    401: Unauthorised,
+    403: Unauthorised,
+    404: NotYet,
+    410: Gone,
+    429: RateLimited,
+}
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{0,250}"')
+_LONGEST_RETRY_AFTER = 86_400.0
+
+
+class Headers(Protocol):
+    """Header fields by case-insensitive name."""
+
+    def get(self, key: str, /) -> str | None: ...
+    def getlist(self, key: str, /) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What the headers of a good answer say of its body."""
+
+    total: int | None
+    """Its length in bytes; None when it comes in chunks."""
+    content_type: str
+    """As the provider says, without parameters: a hint only."""
+    validator: str | None
+    """A strong ETag, or Last-Modified."""
+
+
+def redirect(status: int, headers: Headers) -> str | None:
+    """Where a redirect leads, as a URL reference in ASCII; None when the answer is none (RFC 9110 section 15.4)."""
+    location = headers.get("location") if status in _REDIRECTS else None
+    if location is None:
+        return None
+    return "".join(c if c.isascii() else f"%{ord(c):02X}" for c in location)  # fields are read as Latin-1
+
+
+def accept(status: int, version: int, headers: Headers, max_bytes: int) -> Announced:
+    """The facts of a body that may be read, for status 200 with sound framing and no encoding.
+
+    Raises the error of its status; ProviderError for framing that is refused; CutShort for a body that ends with the
+    connection (nothing would tell a cut one from a whole one); TooLarge when it announces more than `max_bytes`.
+    """
+    if status != HTTPStatus.OK:
+        kind = _ERRORS.get(status, ProviderError)
+        raise kind(
+            f"The provider answered {status}.", retry_after=retry_after(headers.get("retry-after")), http_status=status
+        )
+    encoding = headers.get("content-encoding")
+    if encoding and encoding.strip().lower() != "identity":
+        raise ProviderError("The provider encoded the body though it was asked not to.", http_status=status)
+    total = _length(version, headers)
+    if total is not None and total > max_bytes:
+        raise TooLarge(f"The recording has {total} bytes, more than RECORDINGS_MAX_BYTES ({max_bytes}).")
+    content_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+    return Announced(total, content_type[:100], _validator(headers))
+
+
+def _length(version: int, headers: Headers) -> int | None:
+    """Content-Length, or None for chunks: exactly one of them, and plainly (RFC 9112 section 6.3)."""
+    codings, lengths = headers.getlist("transfer-encoding"), headers.getlist("content-length")
+    if codings:
+        if lengths or version < 11 or [coding.strip().lower() for coding in codings] != ["chunked"]:
+            raise ProviderError("The provider's answer has conflicting or unknown framing.", http_status=200)
+        return None
+    if not lengths:
+        raise CutShort("The provider's answer has no length, so a cut could not be told from its end.", http_status=200)
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0].strip()):
+        raise ProviderError("The provider's answer has a Content-Length that is no single number.", http_status=200)
+    return int(lengths[0])
+
+
+def _validator(headers: Headers) -> str | None:
+    etag = headers.get("etag")
+    if etag and _STRONG_ETAG.fullmatch(etag):
+        return etag
+    modified = headers.get("last-modified")
+    return modified if modified and parsedate_tz(modified) else None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from either form of Retry-After (RFC 9110 section 10.2.3), at most a day.
+
+    None for nonsense, for a negative number and for a time in the past: then the usual delay is better.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), _LONGEST_RETRY_AFTER)
+    try:
+        date = parsedate_tz(value) if value[:1].isalpha() else None
+        seconds = mktime_tz(date) - time.time() if date else -1.0
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return None
+    return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 else None

@@ -1,0 +1,112 @@
+"""From a checked target to a connected socket: one look-up, each address checked, and the checked one connected to."""
+
+import errno
+import ipaddress
+import os
+import select
+import socket
+import threading
+from typing import Any
+
+from recordings.download.errors import HostNotAllowed, Unreachable
+from recordings.download.providers.addresses import Target, is_public
+from recordings.download.providers.transfer import Transfer
+
+_Place = tuple[socket.AddressFamily, tuple[Any, ...]]
+"""An address family and a socket address of it, as getaddrinfo gives them."""
+
+
+def reach(target: Target, transfer: Transfer, timeout: float) -> socket.socket:
+    """Connect to a target, held by the transfer; `timeout` is in seconds, for the look-up and for each address.
+
+    Raises HostNotAllowed when the name has no address that may be used, Unreachable when none answers, and what the
+    transfer was aborted with.
+    """
+    usable = [place for place in _look_up(target, transfer, timeout) if target.private or is_public(str(place[1][0]))]
+    if not usable:
+        raise HostNotAllowed(f"{target.host} has no public network address.")
+    failure: OSError | None = None
+    for place in usable:
+        try:
+            return _connect(place, transfer, timeout)
+        except OSError as error:
+            transfer.check()
+            failure = error
+    raise Unreachable(f"{target.host}: {words(failure)}")
+
+
+def words(error: BaseException | None) -> str:
+    """Why a connection failed, in the system's own words."""
+    for name in ("verify_message", "reason", "strerror"):
+        text = getattr(error, name, None)
+        if isinstance(text, str) and text:
+            return text
+    return type(error).__name__
+
+
+def _look_up(target: Target, transfer: Transfer, timeout: float) -> list[_Place]:
+    """The addresses of the host, in the system's order.
+
+    Nothing can interrupt the C library's resolver, so it is asked in a thread of its own, which may be left behind.
+    """
+    try:
+        ipaddress.ip_address(target.host)
+    except ValueError:
+        pass
+    else:
+        return _addresses(target)
+    done = threading.Event()
+    found: list[_Place] = []
+    failure: list[str] = []
+
+    def ask() -> None:
+        try:
+            found.extend(_addresses(target))
+        except OSError as error:
+            failure.append(words(error))
+        finally:
+            done.set()
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    transfer.wait(done, timeout)
+    if not found:
+        raise Unreachable(f"{target.host}: {failure[0] if failure else 'the look-up of the name took too long'}")
+    return found
+
+
+def _addresses(target: Target) -> list[_Place]:
+    # As bytes: a str would go through the IDNA codec once more.
+    found = socket.getaddrinfo(target.host.encode("ascii"), target.port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _kind, _protocol, _name, address in found]
+
+
+def _connect(place: _Place, transfer: Transfer, timeout: float) -> socket.socket:
+    """Connect to one address. Raises OSError.
+
+    The connect is begun before the transfer holds the socket: only a socket that is connecting can be shut.
+    """
+    family, address = place
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        state = sock.connect_ex(address)
+        transfer.hold(sock)
+        if state == errno.EINPROGRESS:
+            state = _outcome(sock, min(timeout, transfer.left))
+        transfer.check()
+        if state:
+            raise OSError(state, os.strerror(state))
+        sock.settimeout(timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _outcome(sock: socket.socket, timeout: float) -> int:
+    """The error number of a connect that was begun, 0 when it succeeded."""
+    poll = select.poll()  # not select: it knows no descriptor above 1023
+    poll.register(sock, select.POLLOUT)
+    if not poll.poll(max(timeout, 0) * 1000):
+        return errno.ETIMEDOUT
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,0 +1,84 @@
+"""The sweep puts right what crashes left behind; the clean-up removes the files that nothing will use again."""
+
+import logging
+from datetime import timedelta
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.utils import timezone
+
+from calls.clock import now
+from calls.models import CallLog, RecordingStatus
+from recordings import bell
+from recordings.attempts import Attempt, Outcome
+from recordings.leases import Held
+from recordings.models import Recording
+from recordings.reasons import Reason
+from recordings.storage import Storage, StorageAway, StoredFile, default_storage
+
+log = logging.getLogger(__name__)
+
+PART_MAY_BE_RESUMED = timedelta(days=1)
+LOOK_BACK = timedelta(hours=2)
+"""How long the clean-up, which runs each minute, goes on looking at what ended; after that it is reconcile's."""
+
+
+class Swept(NamedTuple):
+    """What one sweep did, in rows; `rung` is 1 when it rang again for a silent queue."""
+
+    released: int
+    retried: int
+    rung: int
+
+    @property
+    def total(self) -> int:
+        """Everything that was put right."""
+        return sum(self)
+
+
+def sweep() -> Swept:
+    """Release what the dead held, queue the retries that are due, ring again where it is silent."""
+    released = Recording.objects.release(dead=_proven_dead(default_storage()))
+    swept = Swept(released, Recording.objects.retry_due(), int(Recording.objects.ring_again()))
+    if released:
+        log.warning("Recordings released from dead workers", extra={"action": "sweep", "count": released})
+    return swept
+
+
+def _proven_dead(storage: Storage) -> list[Held]:
+    """Leases whose writer is known to have died: its part is there, and nobody holds the lock on it."""
+    held = Recording.objects.filter(recording_download_status=RecordingStatus.DOWNLOADING)
+    leases = held.order_by().values_list("pk", "recording_token")
+    return [(pk, token) for pk, token in leases if token and storage.writer_is_dead(pk, token)]
+
+
+def clean_up() -> int:
+    """Remove files of deleted recordings, files that lost to another attempt's, and old parts; prune the queue's records."""
+    storage, removed = default_storage(), bell.prune()
+    try:
+        for row in _left_something():
+            for file in storage.files_of(row.pk):
+                removed += removable(storage, row, file) and storage.delete(file.name)
+    except StorageAway:
+        log.error("Storage away, nothing cleaned up", extra={"action": "clean_up"})
+    return removed
+
+
+def _left_something() -> "list[CallLog]":
+    """Recordings that may have files too many: deleted lately, or an attempt crashed lately or a day ago."""
+    day, back = PART_MAY_BE_RESUMED.total_seconds(), LOOK_BACK.total_seconds()
+    ended = Q(ended_at__gt=now(-back)) | Q(ended_at__gt=now(-day - back), ended_at__lt=now(-day))
+    crashed = Attempt.objects.filter(ended, outcome=Outcome.CRASHED).values("recording_id")
+    deleted = Q(recording_reason=Reason.DELETED, updated_at__gt=now(-back))
+    return list(CallLog.objects.filter(Q(pk__in=crashed) | deleted))
+
+
+def removable(storage: Storage, row: CallLog, file: StoredFile) -> bool:
+    """Whether nothing will use this file again. Never the file of the row, nor one of the row's running attempt."""
+    deleted = row.recording_reason == Reason.DELETED
+    if file.name == row.recording_file or file.token == row.recording_token:
+        return False
+    if file.is_part:
+        old = timezone.now().timestamp() - file.modified > PART_MAY_BE_RESUMED.total_seconds()
+        return (old or deleted) and storage.writer_is_dead(file.recording_id, file.token)
+    return deleted or row.recording_download_status == RecordingStatus.READY

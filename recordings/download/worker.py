@@ -1,0 +1,241 @@
+"""A drain: downloads what waits, many at once, clicks first. One runs in the main thread of a django-q2 worker.
+
+The main thread claims rows and writes results, in batches; a crew of threads does the network and the disk. So the
+database sees one connection a drain, and a stalled provider costs a thread, not a worker.
+"""
+
+import functools
+import logging
+import os
+import select
+import socket
+from time import monotonic
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
+
+from recordings import bell
+from recordings.download import stopping
+from recordings.download.attempt import Job
+from recordings.download.claiming import claim
+from recordings.download.crew import Crew, Result
+from recordings.download.errors import Stalled
+from recordings.download.places import Lock, closing, free_place
+from recordings.download.providers.http import Client
+from recordings.leases import BEAT_EVERY, LEASE, Failed, Finished, Held
+from recordings.models import ProviderAccount, Recording
+from recordings.reasons import Reason
+from recordings.storage import default_storage
+
+log = logging.getLogger(__name__)
+
+CLAIM_FOR = 60.0
+"""Seconds for which a drain claims; then it closes, so that a task of the queue ends in bounded time."""
+STOP_AFTER = LEASE - 6.0
+"""Seconds after its last good beat when a download stops itself: before anyone else may take its recording."""
+LOOK_EVERY = 1.0
+ANNOUNCE_AFTER = 0.5
+GIVE_BACK_WITHIN = 2.0
+
+
+def drain() -> int:
+    """Take a free place and download until nothing waits. How many attempts ended; 0 when every place was taken."""
+    place = None if stopping.is_told() else free_place()
+    if place is None:
+        return 0
+    number, lock = place
+    with lock, bell.Listener(f"drain-{number}") as listener, closing() as closing_right:
+        ended = Drain(listener, closing_right, _crew(os.getpid())).run()
+    # Whatever came between its last look and now found no free place, and its bell returned at once.
+    if not stopping.is_told() and Recording.objects.waiting().exists():
+        with transaction.atomic():
+            bell.ring()
+    return ended
+
+
+@functools.lru_cache(maxsize=1)
+def _crew(pid: int) -> Crew:
+    """The threads and connections of this process, kept from drain to drain. `pid` keeps a fork from inheriting them."""
+    slots = settings.RECORDINGS_SLOTS
+    allowed = settings.RECORDINGS_ALLOW_PRIVATE_HOSTS
+    client = Client(slots, allowed, settings.RECORDINGS_CONNECT_TIMEOUT, settings.RECORDINGS_READ_TIMEOUT)
+    return Crew(slots, client, default_storage())
+
+
+class Drain:
+    """One drain's work, from its first claim to its last result."""
+
+    def __init__(self, listener: bell.Listener, closing_right: Lock, crew: Crew) -> None:
+        self._listener, self._closing_right, self._crew = listener, closing_right, crew
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._jobs: dict[Held, Job] = {}
+        self._unsettled: list[Result] = []
+        self._announced: set[Held] = set()
+        self._good_until: dict[Held, float] = {}
+        self._claim_until = monotonic() + CLAIM_FOR
+        self._next_beat = monotonic() + BEAT_EVERY
+        self._next_look = 0.0
+        self._ended = 0
+
+    def run(self) -> int:
+        """Work until nothing waits and nothing is under way, or until the cluster stops. How many attempts ended."""
+        while not stopping.is_told():
+            try:
+                self._claim()
+                if not self._jobs:
+                    break
+                self._wait()
+                self._settle()
+                self._announce()
+                self._beat()
+            except DatabaseError:
+                self._database_away()
+            self._stop_the_overdue()
+        self._give_back()
+        return self._ended
+
+    # --- claiming
+
+    @property
+    def _claiming(self) -> bool:
+        """Whether it still claims. Once its time is over, it stops as soon as no other drain is closing."""
+        if monotonic() < self._claim_until:
+            return True
+        return not self._closing_right.take()
+
+    def _claim(self) -> None:
+        """Fill the free slots: anything up to three quarters of them, clicks into the rest."""
+        woken = self._listener.clear()
+        if not (woken or monotonic() >= self._next_look) or not self._claiming:
+            return
+        slots = settings.RECORDINGS_SLOTS
+        free = slots - len(self._jobs)
+        bulk = sum(not job.click for job in self._jobs.values())
+        room = max(0, min(free, slots - slots // 4 - bulk))
+        taken = self._start(room, clicks_only=False) if room else 0
+        if taken == room and free > taken:
+            self._start(free - taken, clicks_only=True)
+        # A full haul means that more may wait: look again as soon as a slot is free.
+        self._next_look = 0.0 if taken == room else monotonic() + LOOK_EVERY
+
+    def _start(self, limit: int, *, clicks_only: bool) -> int:
+        before = monotonic()
+        jobs = claim(limit, worker=self._worker, clicks_only=clicks_only)
+        for job in jobs:
+            self._jobs[job.held] = job
+            self._good_until[job.held] = before + STOP_AFTER
+            self._crew.submit(job, len(self._jobs))
+        return len(jobs)
+
+    # --- waiting and settling
+
+    def _wait(self) -> None:
+        """Until a result, a wake-up, or the next thing that is due."""
+        if self._next_look == 0.0 and len(self._jobs) < settings.RECORDINGS_SLOTS // 2:
+            return  # slots are free and more may wait
+        timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic()))
+        select.select([self._listener, self._crew], [], [], timeout)
+
+    def _settle(self) -> None:
+        """Write the results that have come, in two transactions. They are kept until the database has taken them."""
+        self._unsettled += self._crew.results()
+        if not self._unsettled:
+            return
+        finished = [result for _, result in self._unsettled if isinstance(result, Finished)]
+        failed = [result for _, result in self._unsettled if isinstance(result, Failed)]
+        stopped = [job.held for job, result in self._unsettled if result is None]
+        won = Recording.objects.finish(finished) if finished else set()
+        won |= Recording.objects.fail(failed) if failed else set()
+        if stopped:
+            Recording.objects.give_back(stopped)
+        settled, self._unsettled = self._unsettled, []
+        for job, result in settled:
+            self._forget(job)
+            if result is not None:
+                self._tell(job, result, counted=job.held in won)
+
+    def _tell(self, job: Job, result: Finished | Failed, *, counted: bool) -> None:
+        """One line a download, and what the account must know of it."""
+        about = {"call_sid": job.call_sid, "business": job.business}
+        if not counted:
+            log.debug("Result of a lost lease dropped", extra=about | {"action": "fenced"})
+        elif isinstance(result, Finished):
+            level = logging.DEBUG if job.click else logging.INFO  # a click has had its line when it was enqueued
+            log.log(level, "Recording downloaded", extra=about | {"action": "finish", "bytes": result.whole.bytes})
+            if job.account_broken and not result.adopted:
+                ProviderAccount.objects.accepted(job.business)
+        else:
+            facts = {"action": "fail", "reason": result.reason.value, "detail": result.detail}
+            log.info("Recording download failed", extra=about | facts)
+            if result.reason == Reason.RATE_LIMITED and result.retry_after:
+                ProviderAccount.objects.pause(job.business, result.retry_after)
+            elif result.reason == Reason.UNAUTHORISED and result.http_status:
+                ProviderAccount.objects.refused(job.business)
+
+    def _forget(self, job: Job) -> None:
+        self._ended += 1
+        for kept in (self._jobs, self._good_until):
+            kept.pop(job.held, None)
+        self._announced.discard(job.held)
+
+    # --- keeping the leases
+
+    def _announce(self) -> None:
+        """Tell the rows what the providers' headers said, of downloads long enough for anyone to care."""
+        for held, job in self._jobs.items():
+            transfer = job.transfer
+            if held in self._announced or (not transfer.validator and not transfer.bytes_total):
+                continue
+            if monotonic() - transfer.started > ANNOUNCE_AFTER:
+                self._announced.add(held)
+                Recording.objects.announce(
+                    held,
+                    bytes_total=transfer.bytes_total,
+                    content_type=transfer.content_type,
+                    validator=transfer.validator or "",
+                )
+
+    def _beat(self) -> None:
+        """Renew the leases in time; stop what has lost its own."""
+        if monotonic() < self._next_beat:
+            return
+        before = monotonic()
+        held = Recording.objects.beat(list(self._jobs))
+        self._next_beat = before + BEAT_EVERY
+        for lease, job in self._jobs.items():
+            if lease in held:
+                self._good_until[lease] = before + STOP_AFTER
+            else:
+                job.transfer.abort(None)
+
+    def _stop_the_overdue(self) -> None:
+        """End transfers at their deadline, and those whose lease could not be renewed."""
+        for lease, job in self._jobs.items():
+            if self._good_until[lease] < monotonic():
+                job.transfer.abort(None)
+            elif job.transfer.left <= 0:
+                job.transfer.abort(Stalled())
+
+    def _database_away(self) -> None:
+        """Go on without it as long as the leases last; results wait in memory."""
+        log.exception("Database away while downloading", extra={"action": "drain", "jobs": len(self._jobs)})
+        connection.close()
+        self._next_look = monotonic() + LOOK_EVERY
+        select.select([], [], [], LOOK_EVERY)
+        if all(until < monotonic() for until in self._good_until.values()):
+            # Whoever sweeps has them by now. Nothing may be written under these leases any more.
+            for job in list(self._jobs.values()):
+                self._forget(job)
+            self._unsettled = []
+
+    def _give_back(self) -> None:
+        """At a stop: end what runs, keep what has just become whole, give back the rest."""
+        for job in self._jobs.values():
+            job.transfer.abort(None)
+        until = monotonic() + GIVE_BACK_WITHIN
+        while self._jobs and monotonic() < until:
+            select.select([self._crew], [], [], until - monotonic())
+            self._settle()
+        if self._jobs:
+            Recording.objects.give_back(list(self._jobs))

@@ -1,0 +1,38 @@
+"""django-q2's cluster, with drains that are told of a stop."""
+
+import signal
+from typing import Any
+
+from django_q.cluster import Cluster
+from django_q.management.commands.qcluster import Command as StockCommand
+
+from recordings import bell
+from recordings.download import stopping
+
+
+class TellingCluster(Cluster):  # type: ignore[misc]
+    """Tells the drains to give back what they have before the sentinel waits for them; only main hears SIGTERM."""
+
+    def stop(self) -> bool:
+        """Tell, wake, stop."""
+        stopping.tell()
+        bell.wake()
+        return bool(super().stop())
+
+
+class Command(StockCommand):  # type: ignore[misc]
+    """Starts a cluster whose downloads survive its stop."""
+
+    help = "Starts the queue's cluster: the workers that download recordings."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until SIGTERM or SIGINT."""
+        stopping.forget()
+        cluster = TellingCluster()
+        cluster.start()
+        if options["run_once"]:
+            cluster.stop()
+        elif cluster.sentinel is not None:
+            # Stay in our own code while it runs, so that the exit is as orderly after SIGTERM as after its end.
+            cluster.sentinel.join()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,141 @@
+"""One recording being written: `<token>.part`, locked while its writer lives, renamed to `<token>` when it is whole."""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from recordings.download.errors import StorageError, StorageFull
+
+PART = ".part"
+UNBORN = ".new"  # a part before it is locked; only a kill in that instant leaves one behind
+FOLDER_MODE, _FILE_MODE = 0o750, 0o640  # calls are private; a web server in our group may read them
+_MEASURE_FREE_EVERY = 1 << 20
+_BIRTHS = 100
+
+
+class Part:
+    """A file that only its own attempt writes. A context manager: leaving it lets go of the lock, and keeps the bytes.
+
+    Nothing of it is removed but by `discard`: what a dead attempt wrote is what the next one goes on from.
+    """
+
+    def __init__(self, final: Path, min_free_bytes: int = 0) -> None:
+        """Made by `Storage.begin`. `final` is the path after `commit`. Raises OSError, StorageError."""
+        self.path = final.with_name(final.name + PART)
+        self.size = 0
+        self._final = final
+        self._min_free_bytes = min_free_bytes
+        self._measured = 0
+        self._sha256 = hashlib.sha256()
+        self._descriptor = _born_locked(final, self.path)
+
+    def write(self, chunk: bytes) -> None:
+        """Append. Raises StorageFull, also when the reserve for others would be used up, and StorageError."""
+        with storage_errors():
+            if self.size + len(chunk) - self._measured >= _MEASURE_FREE_EVERY:
+                demand_free(os.fstatvfs(self._descriptor), len(chunk) + self._min_free_bytes)
+                self._measured = self.size
+            rest = memoryview(chunk)
+            while rest:
+                written = os.write(self._descriptor, rest)
+                self._sha256.update(rest[:written])
+                self.size += written
+                rest = rest[written:]
+
+    def commit(self) -> str:
+        """Make what was written durable under its final name and return that name. The caller has verified it.
+
+        The lock is held until `close`. Raises StorageFull, StorageError.
+        """
+        with storage_errors():
+            os.fsync(self._descriptor)
+            self.path.rename(self._final)
+            self.path = self._final
+            fsync_folder(self._final.parent)
+            fsync_folder(self._final.parent.parent)  # the folder itself may be new
+        return f"{self._final.parent.name}/{self._final.name}"
+
+    def discard(self) -> None:
+        """Remove the file under whichever name it has now, and its folder when that is empty. Raises StorageError."""
+        with storage_errors():
+            self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.parent.rmdir()
+
+    def sha256(self) -> str:
+        """The hash, in hex, of the bytes written so far."""
+        return self._sha256.hexdigest()
+
+    def fileno(self) -> int:
+        """The descriptor that holds the lock."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Let go of the lock. Harmless when repeated."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _born_locked(final: Path, part: Path) -> int:
+    """Create under another name, lock, rename: nobody ever sees an unlocked `.part` of a living writer."""
+    unborn = final.with_name(final.name + UNBORN)
+    descriptor = _create(unborn)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if part.exists() or final.exists():
+            raise StorageError("This attempt has written its file before.")
+        unborn.rename(part)
+    except BaseException:
+        os.close(descriptor)
+        unborn.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def _create(path: Path) -> int:
+    for _ in range(_BIRTHS):
+        path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        with suppress(FileNotFoundError):  # a sweep removed the empty folder between the two lines
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _FILE_MODE)
+    raise StorageError("The folder of the recording vanishes as often as it is made.")
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn the system's errors into StorageFull or StorageError."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (StorageFull if full else StorageError)(f"Our storage failed: {error.strerror}.") from error
+
+
+def demand_free(file_system: os.statvfs_result, needed: int) -> None:
+    """Raises StorageFull unless `needed` bytes are free to us."""
+    free = file_system.f_bavail * file_system.f_frsize
+    if free < needed:
+        raise StorageFull(f"{needed} bytes are needed and {free} are free.")
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in the folder durable. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,238 @@
+"""Recordings as local files: begun, opened, deleted and listed. Knows no model. (part.py: written aside, then renamed.)
+
+Below the root: the marker `.prosaasil-storage`, and for each recording a folder with `<token>.part` while an attempt
+writes it and `<token>` once it is whole. A file's name, as rows keep it, is `<recording_id>/<token>`. A token belongs
+to one attempt only, so a stale worker can never touch the file of another.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+
+from recordings.download.errors import StorageError
+from recordings.part import FOLDER_MODE, PART, UNBORN, Part, demand_free, fsync_folder, storage_errors
+
+__all__ = ["MARKER", "Part", "Storage", "StorageAway", "StoredFile", "default_storage"]
+
+MARKER = ".prosaasil-storage"
+_ID, _TOKEN = re.compile("[1-9][0-9]{0,18}"), re.compile("[0-9a-f]{32}")
+_NAME = re.compile(rf"({_ID.pattern})/({_TOKEN.pattern})({re.escape(PART)}|{re.escape(UNBORN)})?")
+
+
+class StorageAway(StorageError):
+    """Our storage is not there: its marker file cannot be opened. Nothing may be believed lost."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file found in the storage; `name` opens and deletes it, `size` is in bytes, `modified` is a Unix time."""
+
+    recording_id: int
+    token: str
+    name: str
+    size: int
+    modified: float
+    is_part: bool
+
+
+class Storage:
+    """The recordings below one folder. Cheap to make; holds no descriptor; safe to share between threads."""
+
+    def __init__(self, root: Path, min_free_bytes: int = 0) -> None:
+        """`min_free_bytes` stay free on the file system, for the database and whatever else lives there."""
+        self.root = root
+        self.min_free_bytes = min_free_bytes
+
+    def prepare(self) -> None:
+        """Make the root and its marker. For set-up only: who serves or downloads must never mark a vanished mount."""
+        with storage_errors():
+            self.root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            marker = self.root / MARKER
+            if marker.exists():
+                return
+            unborn = marker.with_name(f"{MARKER}.{secrets.token_hex(8)}")
+            with unborn.open("xb") as file:
+                file.write(secrets.token_hex(16).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            unborn.rename(marker)
+            fsync_folder(self.root)
+
+    def check(self) -> None:
+        """Raises StorageAway unless the marker opens."""
+        self.marker()
+
+    def marker(self) -> str:
+        """The random id of this storage: two processes that read the same one share it. Raises StorageAway."""
+        try:
+            return (self.root / MARKER).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageAway from error
+
+    def writable(self) -> bool:
+        """Try it: write a small file and remove it."""
+        probe = self.root / f".writable-{secrets.token_hex(8)}"
+        try:
+            self.check()
+            try:
+                probe.write_bytes(b"1")
+            finally:
+                probe.unlink(missing_ok=True)
+        except (OSError, StorageAway):
+            return False
+        return True
+
+    def begin(self, recording_id: int, token: str, expected_bytes: int | None = None) -> Part:
+        """Open a new part, locked from its birth, for an attempt that never had one.
+
+        `expected_bytes` is the length that was announced: with it, a disk that is too small is found out at once.
+        Raises StorageAway, StorageFull, StorageError; ValueError for what is no token.
+        """
+        final = self.path(_final_name(recording_id, token))
+        self.check()
+        with storage_errors():
+            demand_free(os.statvfs(self.root), (expected_bytes or 0) + self.min_free_bytes)
+            return Part(final, self.min_free_bytes)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open for reading. FileNotFoundError only when the storage itself is there, else StorageAway.
+
+        The caller may therefore believe a FileNotFoundError: the file is lost, and the disk is not merely unmounted.
+        """
+        return os.fdopen(self._descriptor(name), "rb")
+
+    def size(self, name: str) -> int:
+        """Its size in bytes. Raises as `open` does."""
+        descriptor = self._descriptor(name)
+        try:
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+
+    def path(self, name: str) -> Path:
+        """Where the file of this name is or would be. ValueError for a name that we would not have given."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"Not the name of a stored recording: {name!r}")
+        return self.root / name
+
+    def delete(self, name: str) -> bool:
+        """Remove the file, and its folder once that is empty; was it there? Raises StorageAway, StorageError."""
+        path = self.path(name)
+        self.check()
+        with storage_errors():
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            with suppress(OSError):  # another attempt's file keeps it; `begin` makes it anew
+                path.parent.rmdir()
+            return True
+
+    def writer_is_dead(self, recording_id: int, token: str) -> bool:
+        """Is the attempt's part there with nobody holding its lock? Without a part only the lease can tell: False."""
+        path = self.path(_final_name(recording_id, token) + PART)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # It may have been renamed by a writer that has ended well since we opened it.
+            return os.path.samestat(os.fstat(descriptor), path.stat())
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def files_of(self, recording_id: int) -> list[StoredFile]:
+        """Every file of one recording, parts too. Raises StorageAway."""
+        self.check()
+        return list(self._files(recording_id))
+
+    def scan(self) -> Iterator[StoredFile]:
+        """Every file of every recording, parts too, in no order. Raises StorageAway at once, and in the middle too."""
+        self.check()
+        return self._every_file()
+
+    def _every_file(self) -> Iterator[StoredFile]:
+        try:
+            with os.scandir(self.root) as folders:
+                for folder in folders:
+                    if _ID.fullmatch(folder.name):
+                        yield from self._files(int(folder.name))
+        except OSError as error:
+            raise StorageAway from error
+
+    def _files(self, recording_id: int) -> Iterator[StoredFile]:
+        try:
+            with os.scandir(self.root / str(recording_id)) as entries:
+                for entry in entries:
+                    match = _NAME.fullmatch(f"{recording_id}/{entry.name}")
+                    if match is None or not entry.is_file(follow_symlinks=False):
+                        continue
+                    with suppress(FileNotFoundError):  # renamed or deleted while we looked
+                        found = entry.stat(follow_symlinks=False)
+                        yield StoredFile(
+                            recording_id, match[2], match[0], found.st_size, found.st_mtime, is_part=bool(match[3])
+                        )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StorageAway from error
+
+    def _descriptor(self, name: str) -> int:
+        """Open through one descriptor of the root, so that file and marker are looked for on the same mount."""
+        self.path(name)
+        folder, file_name = name.split("/")
+        try:
+            with _opened(self.root) as root:
+                with suppress(FileNotFoundError, NotADirectoryError), _opened(folder, root) as inside:
+                    return _open_regular_file(file_name, inside)
+                os.close(os.open(MARKER, os.O_RDONLY, dir_fd=root))
+        except OSError as error:
+            raise StorageAway from error
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _final_name(recording_id: int, token: str) -> str:
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(f"Not the token of an attempt: {token!r}")
+    return f"{recording_id}/{token}"
+
+
+@contextmanager
+def _opened(folder: Path | str, inside: int | None = None) -> Iterator[int]:
+    no_link = 0 if inside is None else os.O_NOFOLLOW  # the root itself may be a link
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | no_link, dir_fd=inside)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_regular_file(name: str, folder: int) -> int:
+    """FileNotFoundError also for a link, a pipe or a folder: we never make one under this name, nor follow it."""
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+
+
+def default_storage() -> Storage:
+    """The storage that the settings name."""
+    return _storage(Path(settings.RECORDINGS_ROOT), settings.RECORDINGS_MIN_FREE_BYTES)
+
+
+@lru_cache(maxsize=8)  # by value, so that tests may override the settings
+def _storage(root: Path, min_free_bytes: int) -> Storage:
+    return Storage(root, min_free_bytes)
