@@ -1,4 +1,4 @@
-"""The database's clock, in SQL. Every time that a row keeps comes from here, so that no two machines' clocks are compared."""
+"""The database's clock, in SQL: every time that a row keeps comes from here; no two machines' clocks are compared."""
 
 from datetime import timedelta
 

@@ -69,9 +69,12 @@ class Business(models.Model):
     slug = models.SlugField(_("slug"), unique=True)
     name = models.CharField(_("name"), max_length=200)
     timezone = models.CharField(
-        _("time zone"), max_length=64, default="UTC", validators=[validate_timezone],
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        validators=[validate_timezone],
         help_text=_("Governs the dates on the pages of this business."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("business")
@@ -122,8 +125,10 @@ class CallLog(models.Model):
 
     business = models.ForeignKey(Business, models.CASCADE, related_name="calls", verbose_name=_("business"))
     call_sid = models.CharField(
-        _("call SID"), max_length=64, validators=[RegexValidator(rf"\A{CALL_SID_PATTERN}\Z", _("1 to 64 of A–Z, a–z, 0–9, _, - and ."))],
-    )  # fmt: skip
+        _("call SID"),
+        max_length=64,
+        validators=[RegexValidator(rf"\A{CALL_SID_PATTERN}\Z", _("1 to 64 of A–Z, a–z, 0–9, _, - and ."))],
+    )
     direction = models.CharField(_("direction"), max_length=8, choices=Direction, default=Direction.INBOUND)
     from_number = models.CharField(_("from"), max_length=64, blank=True)
     to_number = models.CharField(_("to"), max_length=64, blank=True)
@@ -138,8 +143,12 @@ class CallLog(models.Model):
     recording_url = models.CharField(_("recording address"), max_length=2000, null=True, blank=True)
     recording_sid = models.CharField(_("recording SID"), max_length=64, null=True, blank=True)
     recording_download_status = models.CharField(
-        _("recording"), max_length=12, choices=RecordingStatus, default=RecordingStatus.MISSING, db_default=RecordingStatus.MISSING,
-    )  # fmt: skip
+        _("recording"),
+        max_length=12,
+        choices=RecordingStatus,
+        default=RecordingStatus.MISSING,
+        db_default=RecordingStatus.MISSING,
+    )
     recording_priority = models.SmallIntegerField(default=PRIORITY_BULK, db_default=PRIORITY_BULK, editable=False)
     recording_last_enqueue_at = models.DateTimeField(_("last enqueued"), null=True, editable=False)
     recording_started_at = models.DateTimeField(_("download started"), null=True, editable=False)
@@ -190,21 +199,40 @@ class CallLog(models.Model):
         indexes: ClassVar = [
             models.Index("business", F("started_at").desc(), F("id").desc(), name="call_newest"),
             models.Index("business", "updated_at", "id", name="call_updated"),
-            models.Index("business", "recording_download_status", F("started_at").desc(), F("id").desc(), name="call_by_recording"),
+            models.Index(
+                "business",
+                "recording_download_status",
+                F("started_at").desc(),
+                F("id").desc(),
+                name="call_by_recording",
+            ),
             models.Index("business", "agent", F("started_at").desc(), F("id").desc(), name="call_by_agent"),
             # The queue and what the sweep looks at: small whatever the table's size.
             models.Index(
-                F("recording_priority").desc(), "recording_last_enqueue_at", "id",
-                name="recording_queued", condition=Q(recording_download_status="queued"),
+                F("recording_priority").desc(),
+                "recording_last_enqueue_at",
+                "id",
+                name="recording_queued",
+                condition=Q(recording_download_status="queued"),
             ),
-            models.Index("recording_lease_until", name="recording_downloading", condition=Q(recording_download_status="downloading")),
             models.Index(
-                "recording_next_retry_at", name="recording_retry",
+                "recording_lease_until",
+                name="recording_downloading",
+                condition=Q(recording_download_status="downloading"),
+            ),
+            models.Index(
+                "recording_next_retry_at",
+                name="recording_retry",
                 condition=Q(recording_download_status="failed", recording_next_retry_at__isnull=False),
             ),
             # Counts by status, for the admin and the operator's commands.
-            models.Index("recording_download_status", "recording_reason", name="recording_counts", condition=Q(recording_url__isnull=False)),
-        ]  # fmt: skip
+            models.Index(
+                "recording_download_status",
+                "recording_reason",
+                name="recording_counts",
+                condition=Q(recording_url__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.call_sid

@@ -52,7 +52,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render `record` on one line, with its traceback indented below."""
-        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         extras = " ".join(f"{key}={clean(str(value))}" for key, value in _extras(record).items())
         line = f"{time} {record.levelname:<7} {clean(record.getMessage())}" + (f"  {extras}" if extras else "")
         if record.exc_info:
@@ -62,7 +62,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def logging_config(style: str, level: str) -> dict[str, Any]:
-    """Django's LOGGING for `style` (json, console) and `level`. Expected things are DEBUG; the queue speaks up only on trouble."""
+    """Django's LOGGING for `style` (json, console) and `level`. The queue and the web speak up only on trouble."""
     formatter = JsonFormatter if style == "json" else ConsoleFormatter
     return {
         "version": 1,

@@ -23,8 +23,11 @@ PUBLIC_IS_HTTPS = PUBLIC_URL.startswith("https://")
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY") or env.key_file(PROSAASIL_VAR / "keys" / "secret_key")
 ALLOWED_HOSTS = [host for host in env.text("ALLOWED_HOSTS").split(",") if host] or [
-    "localhost", "127.0.0.1", "[::1]", PUBLIC_URL.split("://")[1].rsplit(":", 1)[0],
-]  # fmt: skip
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    PUBLIC_URL.split("://")[1].rsplit(":", 1)[0],
+]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 if PUBLIC_IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -46,9 +46,7 @@ class Attempt(models.Model):
     recording = models.ForeignKey(CallLog, models.CASCADE, related_name="attempts", verbose_name=_("recording"))
     token = models.CharField(_("token"), max_length=RECORDING_TOKEN_LENGTH)
     worker = models.CharField(_("worker"), max_length=120, blank=True)
-    url_digest = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 of the recording_url that was asked for."
-    )
+    url_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the address asked for.")
     started_at = models.DateTimeField(_("started"), db_default=now())
     ended_at = models.DateTimeField(_("ended"), null=True)
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome, default=Outcome.RUNNING)
@@ -57,9 +55,7 @@ class Attempt(models.Model):
     http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
     bytes_done = models.BigIntegerField(_("bytes"), null=True)
     bytes_total = models.BigIntegerField(_("bytes announced"), null=True)
-    validator = models.CharField(
-        max_length=200, blank=True, default="", help_text="The provider's ETag or Last-Modified."
-    )
+    validator = models.CharField(max_length=200, blank=True, default="", help_text="ETag or Last-Modified.")
     next_retry_at = models.DateTimeField(_("next retry"), null=True)
 
     objects = AttemptQuerySet.as_manager()

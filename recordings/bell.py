@@ -1,7 +1,8 @@
 """The bell: a queued django-q2 task that says "there is work", and the wake-up that makes it heard at once.
 
-The queue only rings; the rows decide (docs/adr/0002). A bell may ring twice or never: a drain that finds nothing returns,
-and the sweep rings again for what waits in silence. The wake-up is a datagram without content; losing one costs a second.
+The queue only rings; the rows decide (docs/adr/0002). A bell may ring twice or never: a drain that finds nothing
+returns, and the sweep rings again for what waits in silence. The wake-up is a datagram without content; losing one
+costs a second.
 """
 
 import hashlib

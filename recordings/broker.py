@@ -32,7 +32,7 @@ class WakingBroker(ORM):
     _listener: bell.Listener | None = None
 
     def dequeue(self) -> list[tuple[int, str]] | None:
-        """The next bells, as django-q2 wants them; None after a sleep. (`poll` is 0, so the base class does not sleep.)"""
+        """The next bells, as django-q2 wants them; None after a sleep (ours: with `poll` 0 the base class has none)."""
         if self._listener is None:
             self._listener = bell.Listener("cluster")
         self._listener.clear()

@@ -1,6 +1,6 @@
 """The worker's verbs: claim a recording under a lease, keep the lease, end it.
 
-Each is one conditional UPDATE; the row count is the answer. A worker whose token is no longer the row's changes nothing.
+Each is one conditional UPDATE; the row count is the answer. A worker whose token is not the row's changes nothing.
 """
 
 import hashlib
@@ -49,9 +49,14 @@ class Whole:
 
 
 NO_FILE: dict[str, Any] = {
-    "recording_file": "", "recording_bytes": None, "recording_bytes_total": None, "recording_sha256": "",
-    "recording_content_type": "", "recording_duration": None, "recording_ready_at": None,
-}  # fmt: skip
+    "recording_file": "",
+    "recording_bytes": None,
+    "recording_bytes_total": None,
+    "recording_sha256": "",
+    "recording_content_type": "",
+    "recording_duration": None,
+    "recording_ready_at": None,
+}
 NO_LEASE: dict[str, Any] = {"recording_token": None, "recording_lease_until": None, "recording_started_at": None}
 NO_FAILURE: dict[str, Any] = {"recording_reason": "", "recording_permanent": False, "recording_next_retry_at": None}
 NO_COUNTS: dict[str, Any] = {"recording_fail_count": 0, "recording_crash_count": 0}
@@ -124,7 +129,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         )
 
     def start(self, limit: int, *, worker: str, clicks_only: bool = False) -> list[CallLog]:
-        """Claim up to `limit` waiting recordings, clicks first; each gets a lease, and an Attempt named by the token."""
+        """Claim up to `limit` waiting recordings, clicks first; each gets a lease and an Attempt of its token."""
         waiting = self.waiting().filter(recording_priority__gte=PRIORITY_CLICK) if clicks_only else self.waiting()
         order = (F("recording_priority").desc(), "recording_last_enqueue_at", "pk")
         chosen = list(waiting.order_by(*order).values_list("pk", flat=True)[:limit])
@@ -189,7 +194,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         return won
 
     def fail(self, results: Iterable[Failed]) -> set[Held]:
-        """End these attempts as failed, each under its own lease, in one transaction; the answer is those that counted."""
+        """End these attempts as failed, each under its own lease, in one transaction; which of them counted."""
         won: set[Held] = set()
         with transaction.atomic():
             for result in results:
@@ -226,7 +231,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         return len(given)
 
     def lapsed(self, silent: float = LEASE) -> Q:
-        """The guard of a lease that is over: no beat for `silent` seconds (at least LEASE), or an end no clock can explain."""
+        """The guard of a lease that is over: no beat for `silent` (≥ LEASE) seconds, or an end no clock explains."""
         return Q(recording_lease_until__lt=now(LEASE - max(silent, LEASE))) | Q(
             recording_lease_until__gt=now(2 * LEASE)
         )
@@ -244,10 +249,17 @@ class LeaseQuerySet(QuerySet[CallLog]):
         with transaction.atomic():
             too_often = over & Q(recording_crash_count__gte=CRASHES_IN_A_ROW - 1)
             failed = self.move(
-                "release", RecordingStatus.FAILED, too_often, **NO_LEASE, **NO_FILE,
-                recording_fail_count=F("recording_fail_count") + 1, recording_crash_count=0,
-                recording_reason=Reason.WORKER_CRASHED, recording_permanent=False, recording_next_retry_at=next_retry(),
-            )  # fmt: skip
+                "release",
+                RecordingStatus.FAILED,
+                too_often,
+                **NO_LEASE,
+                **NO_FILE,
+                recording_fail_count=F("recording_fail_count") + 1,
+                recording_crash_count=0,
+                recording_reason=Reason.WORKER_CRASHED,
+                recording_permanent=False,
+                recording_next_retry_at=next_retry(),
+            )
             queued = self.move(
                 "release",
                 RecordingStatus.QUEUED,

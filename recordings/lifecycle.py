@@ -1,4 +1,4 @@
-"""The recording's life: the verbs of people and of the sweep. The worker's are in leases.py; docs/lifecycle.md draws them.
+"""The recording's life: the verbs of people and of the sweep. The worker's are in leases.py; see docs/lifecycle.md.
 
 All deduplication is the WHERE of one UPDATE. There is no second place that remembers.
 """
@@ -85,7 +85,7 @@ class RecordingQuerySet(LeaseQuerySet):
     # --- people's verbs
 
     def ask(self, row: CallLog, ask: Ask) -> Answer:
-        """Ask for one recording, just read as `row`: queue it, or say why not. Promotes one that waits behind a backfill.
+        """Ask for one recording, just read as `row`: queue it, or say why not. One behind a backfill is promoted.
 
         A person's question costs a read when there is nothing to do; the row's own guard decides when there is.
         """
@@ -107,9 +107,14 @@ class RecordingQuerySet(LeaseQuerySet):
         anew = {} if ask is Ask.PLAY else NO_COUNTS
         with transaction.atomic():
             queued = self.queueable(ask).move(
-                "queue", RecordingStatus.QUEUED, **NO_FAILURE, **NO_LEASE, **anew,
-                recording_last_enqueue_at=now(), recording_priority=priority,
-            )  # fmt: skip
+                "queue",
+                RecordingStatus.QUEUED,
+                **NO_FAILURE,
+                **NO_LEASE,
+                **anew,
+                recording_last_enqueue_at=now(),
+                recording_priority=priority,
+            )
             if queued:
                 bell.ring()
         return queued
@@ -148,17 +153,17 @@ class RecordingQuerySet(LeaseQuerySet):
 
     def adopt(self, row: CallLog, whole: Whole) -> int:
         """Make `row` ready with a whole file that was found for it, if it still is as it was read."""
+        if row.recording_download_status == RecordingStatus.DOWNLOADING:
+            return 0  # its worker adopts: finish() under its own token
         as_read = Q(recording_download_status=row.recording_download_status, recording_url=row.recording_url)
         columns: dict[str, Any] = whole.columns() | NO_LEASE | NO_FAILURE | NO_COUNTS
-        return self.filter(pk=row.pk, business_id=row.business_id).move(
-            "adopt", RecordingStatus.READY, as_read & ~Q(recording_download_status="downloading") & ~Q(recording_reason=Reason.DELETED),
-            **columns,
-        )  # fmt: skip
+        kept = as_read & ~Q(recording_reason=Reason.DELETED)
+        return self.filter(pk=row.pk, business_id=row.business_id).move("adopt", RecordingStatus.READY, kept, **columns)
 
     def lose(self, row: CallLog) -> int:
         """The file of `row` is gone: missing, if the row still names that file.
 
-        Lost within a minute of being written, it cools down first: disks that are not shared would otherwise fetch for ever.
+        Lost within a minute of being written, it cools down first: disks that are not shared would fetch for ever.
         """
         fresh = When(recording_ready_at__gt=now(-COOLDOWN), then=now())
         again = Case(fresh, default=Value(None), output_field=DateTimeField())
@@ -176,16 +181,25 @@ class RecordingQuerySet(LeaseQuerySet):
     def readdress(self) -> int:
         """The address of these was changed: a failure of the old one says nothing of the new."""
         return self.move(
-            "readdress", RecordingStatus.MISSING, ~Q(recording_reason=Reason.DELETED),
-            **NO_FAILURE, **NO_COUNTS, recording_last_enqueue_at=None,
-        )  # fmt: skip
+            "readdress",
+            RecordingStatus.MISSING,
+            ~Q(recording_reason=Reason.DELETED),
+            **NO_FAILURE,
+            **NO_COUNTS,
+            recording_last_enqueue_at=None,
+        )
 
     def delete_audio(self) -> int:
         """Delete the audio of these for good; the clean-up removes their files."""
         return self.move(
-            "delete", RecordingStatus.FAILED, **NO_FILE, **NO_LEASE,
-            recording_reason=Reason.DELETED, recording_permanent=True, recording_next_retry_at=None,
-        )  # fmt: skip
+            "delete",
+            RecordingStatus.FAILED,
+            **NO_FILE,
+            **NO_LEASE,
+            recording_reason=Reason.DELETED,
+            recording_permanent=True,
+            recording_next_retry_at=None,
+        )
 
 
 def _standing(row: CallLog) -> Answer:

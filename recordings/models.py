@@ -81,18 +81,25 @@ class ProviderAccount(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     base_url = models.CharField(
-        _("base address"), max_length=300, help_text=_("Credentials are sent to this scheme, host and port only."),
-    )  # fmt: skip
+        _("base address"),
+        max_length=300,
+        help_text=_("Credentials are sent to this scheme, host and port only."),
+    )
     hosts = models.CharField(
-        _("allowed hosts"), max_length=1000, help_text=_("Comma-separated; host, or host:port where it is not 443."),
-    )  # fmt: skip
+        _("allowed hosts"),
+        max_length=1000,
+        help_text=_("Comma-separated; host, or host:port where it is not 443."),
+    )
     auth = models.CharField(_("authentication"), max_length=8, choices=Auth, default=Auth.BASIC)
     username = models.CharField(
         _("user name"), max_length=200, blank=True, help_text=_("Twilio: the account SID or an API key SID.")
     )
     secret_env = models.CharField(
-        _("secret's variable"), max_length=100, blank=True, help_text=_("The environment variable that holds the secret."),
-    )  # fmt: skip
+        _("secret's variable"),
+        max_length=100,
+        blank=True,
+        help_text=_("The environment variable that holds the secret."),
+    )
     secret = models.CharField(_("secret"), max_length=500, blank=True, help_text=_("Used when no variable is named."))
     paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
     broken_since = models.DateTimeField(_("refused since"), null=True, editable=False)
@@ -121,5 +128,5 @@ class ProviderAccount(models.Model):
         return tuple(entry.strip().lower() for entry in self.hosts.split(",") if entry.strip())
 
     def current_secret(self) -> str:
-        """The secret: of the named environment variable, else the one kept here. Empty where the variable is not set."""
+        """The secret: of the named environment variable, else the one kept here. Empty where that is not set."""
         return os.environ.get(self.secret_env, "") if self.secret_env else self.secret

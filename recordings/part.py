@@ -30,7 +30,7 @@ class Part:
         self.path = final.with_name(final.name + PART)
         self.size = 0
         self._final = final
-        self._min_free_bytes = min_free_bytes
+        self.min_free_bytes = min_free_bytes
         self._measured = 0
         self._sha256 = hashlib.sha256()
         self._descriptor = _born_locked(final, self.path)
@@ -39,7 +39,7 @@ class Part:
         """Append. Raises StorageFull, also when the reserve for others would be used up, and StorageError."""
         with storage_errors():
             if self.size + len(chunk) - self._measured >= _MEASURE_FREE_EVERY:
-                demand_free(os.fstatvfs(self._descriptor), len(chunk) + self._min_free_bytes)
+                demand_free(os.fstatvfs(self._descriptor), len(chunk) + self.min_free_bytes)
                 self._measured = self.size
             rest = memoryview(chunk)
             while rest:

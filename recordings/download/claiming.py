@@ -46,9 +46,13 @@ def _job(row: CallLog, account: ProviderAccount | None, earlier: dict[str, Earli
 
 def _plain(account: ProviderAccount) -> Account:
     return Account(
-        kind=account.kind, base_url=account.base_url, hosts=account.host_list(),
-        auth=account.auth, username=account.username, secret=account.current_secret(),
-    )  # fmt: skip
+        kind=account.kind,
+        base_url=account.base_url,
+        hosts=account.host_list(),
+        auth=account.auth,
+        username=account.username,
+        secret=account.current_secret(),
+    )
 
 
 def _earlier(rows: list[CallLog]) -> dict[int, dict[str, Earlier]]:

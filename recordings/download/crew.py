@@ -6,6 +6,7 @@ Daemon threads of our own: an executor's are joined at exit, and one stalled pro
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from queue import SimpleQueue
 
 from recordings.download.attempt import Job, run
@@ -39,10 +40,8 @@ class Crew:
 
     def results(self) -> list[Result]:
         """All results since the last call; never waits."""
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._bell)
-        except BlockingIOError:
-            pass
         found = []
         while self._results:
             found.append(self._results.popleft())

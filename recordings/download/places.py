@@ -1,4 +1,4 @@
-"""Places for drains on this machine: a few may work at once, and one of them at a time may close. Each is a file's lock.
+"""Places for drains on this machine: a few may work at once, and one at a time may close. Each is a file's lock.
 
 A lock ends with its process, however that ends, so a crash frees the place at once.
 """

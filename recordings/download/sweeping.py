@@ -53,7 +53,7 @@ def _proven_dead(storage: Storage) -> list[Held]:
 
 
 def clean_up() -> int:
-    """Remove files of deleted recordings, files that lost to another attempt's, and old parts; prune the queue's records."""
+    """Remove files of deleted recordings, files that lost to another's, and old parts; prune the queue's records."""
     storage, removed = default_storage(), bell.prune()
     try:
         for row in _left_something():

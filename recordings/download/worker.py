@@ -56,7 +56,7 @@ def drain() -> int:
 
 @functools.lru_cache(maxsize=1)
 def _crew(pid: int) -> Crew:
-    """The threads and connections of this process, kept from drain to drain. `pid` keeps a fork from inheriting them."""
+    """The threads and connections of this process, kept from drain to drain. `pid`: a fork makes its own."""
     slots = settings.RECORDINGS_SLOTS
     allowed = settings.RECORDINGS_ALLOW_PRIVATE_HOSTS
     client = Client(slots, allowed, settings.RECORDINGS_CONNECT_TIMEOUT, settings.RECORDINGS_READ_TIMEOUT)
@@ -89,8 +89,8 @@ class Drain:
                 self._settle()
                 self._announce()
                 self._beat()
-            except DatabaseError:
-                self._database_away()
+            except DatabaseError as error:
+                self._database_away(error)
             self._stop_the_overdue()
         self._give_back()
         return self._ended
@@ -217,9 +217,10 @@ class Drain:
             elif job.transfer.left <= 0:
                 job.transfer.abort(Stalled())
 
-    def _database_away(self) -> None:
+    def _database_away(self, error: DatabaseError) -> None:
         """Go on without it as long as the leases last; results wait in memory."""
-        log.exception("Database away while downloading", extra={"action": "drain", "jobs": len(self._jobs)})
+        facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error)}
+        log.error("Database away while downloading", extra=facts)
         connection.close()
         self._next_look = monotonic() + LOOK_EVERY
         select.select([], [], [], LOOK_EVERY)
