@@ -225,10 +225,10 @@ class CallLog(models.Model):
                 name="recording_retry",
                 condition=Q(recording_download_status="failed", recording_next_retry_at__isnull=False),
             ),
-            # Counts by status, for the admin and the operator's commands.
+            # Counts by status and reason. The reason stands first, so that no look-up of one status prefers this to the above.
             models.Index(
-                "recording_download_status",
                 "recording_reason",
+                "recording_download_status",
                 name="recording_counts",
                 condition=Q(recording_url__isnull=False),
             ),

@@ -1,18 +1,15 @@
 """django-q2's ORM broker, woken at once instead of polling."""
 
-import logging
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Min
+from django.db.models import DurationField, ExpressionWrapper, F
 from django_q.brokers.orm import ORM
 
 from calls.clock import now
 from recordings import bell
+from recordings.download import stopping
 from recordings.models import Recording
-
-log = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 1.0
 """Seconds. Also how late a retry can start, and how long a lost wake-up costs."""
@@ -40,15 +37,14 @@ class WakingBroker(ORM):
         if tasks := super().dequeue():
             return list(tasks)
         sign_of_life().touch()
-        self._listener.wait(_until_next_retry())
+        # The cluster wakes us before it tells us to stop, so from then on look often.
+        self._listener.wait(0.05 if stopping.is_told() else _until_next_retry())
         return None
 
 
 def _until_next_retry() -> float:
-    """Seconds until a retry is due, at most LONGEST_SLEEP; by the database's clock."""
-    soonest: dict[str, Any] = Recording.objects.backing_off().aggregate(
-        at=Min("recording_next_retry_at"), wait=Min(F("recording_next_retry_at") - now())
-    )
-    if soonest["wait"] is None:
-        return LONGEST_SLEEP
-    return float(min(LONGEST_SLEEP, max(0.01, soonest["wait"].total_seconds())))
+    """Seconds until a retry is due, at most LONGEST_SLEEP; by the database's clock, whatever this machine's says."""
+    wait = ExpressionWrapper(F("recording_next_retry_at") - now(), output_field=DurationField())
+    soonest = Recording.objects.backing_off().order_by("recording_next_retry_at").values_list(wait)[:1]
+    left = [row[0].total_seconds() for row in soonest]
+    return min(LONGEST_SLEEP, max(0.01, *left)) if left else LONGEST_SLEEP

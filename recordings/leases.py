@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -36,6 +36,10 @@ Held = tuple[int, str]
 class Whole:
     """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
 
+    COLUMNS: ClassVar[tuple[str, ...]] = tuple(
+        f"recording_{name}" for name in ("file", "bytes", "bytes_total", "sha256", "content_type", "duration")
+    )
+
     file: str
     bytes: int
     sha256: str
@@ -44,8 +48,9 @@ class Whole:
 
     def columns(self) -> dict[str, Any]:
         """The row's columns that describe the file."""
-        facts = {f"recording_{name}": value for name, value in vars(self).items()}
-        return facts | {"recording_bytes_total": self.bytes, "recording_ready_at": now()}
+        return {f"recording_{name}": value for name, value in vars(self).items()} | {
+            "recording_bytes_total": self.bytes
+        }
 
 
 NO_FILE: dict[str, Any] = {
@@ -118,6 +123,16 @@ class LeaseQuerySet(QuerySet[CallLog]):
             raise ValueError(f"{verb}: can't move these rows to {to}")
         return rows.update(recording_download_status=to, updated_at=now(), **columns)
 
+    def locked(self) -> Self:
+        """These rows, locked in one order: two who move many of the same rows would else wait for each other.
+
+        Within a transaction. Whoever writes several rows one by one goes by their ids for the same reason. SQLite has
+        one writer at a time and needs none of it.
+        """
+        if not connection.features.has_select_for_update:
+            return self
+        return self.filter(pk__in=list(self.order_by("pk").select_for_update().values_list("pk", flat=True)))
+
     def holding(self, held: Held) -> Self:
         """The row while this lease is its lease."""
         return self.filter(pk=held[0], recording_token=held[1], recording_download_status=RecordingStatus.DOWNLOADING)
@@ -129,18 +144,20 @@ class LeaseQuerySet(QuerySet[CallLog]):
         )
 
     def start(self, limit: int, *, worker: str, clicks_only: bool = False) -> list[CallLog]:
-        """Claim up to `limit` waiting recordings, clicks first; each gets a lease and an Attempt of its token."""
+        """Claim up to `limit` waiting recordings, clicks first; each gets a lease and an Attempt of its token.
+
+        Chosen under the lock, so that of two who claim together each has a full haul while enough waits.
+        """
         waiting = self.waiting().filter(recording_priority__gte=PRIORITY_CLICK) if clicks_only else self.waiting()
-        order = (F("recording_priority").desc(), "recording_last_enqueue_at", "pk")
-        chosen = list(waiting.order_by(*order).values_list("pk", flat=True)[:limit])
-        if not chosen:
+        if not waiting.exists():
             return []
+        waiting = waiting.order_by(F("recording_priority").desc(), "recording_last_enqueue_at", "pk")
+        if connection.features.has_select_for_update_skip_locked:
+            waiting = waiting.select_for_update(skip_locked=True, of=("self",))
         token = uuid.uuid4().hex
         with transaction.atomic():
+            chosen = [row.pk for row in waiting.only("pk")[:limit]]
             rows = self.filter(pk__in=chosen)
-            if connection.features.has_select_for_update_skip_locked:
-                queued = rows.filter(recording_download_status=RecordingStatus.QUEUED)
-                rows = self.filter(pk__in=list(queued.select_for_update(skip_locked=True).values_list("pk", flat=True)))
             lease = {"recording_token": token, "recording_lease_until": now(LEASE), "recording_started_at": now()}
             if not rows.move(
                 "start", RecordingStatus.DOWNLOADING, **lease, recording_bytes_total=None, recording_content_type=""
@@ -160,7 +177,8 @@ class LeaseQuerySet(QuerySet[CallLog]):
             recording_token__in={token for _, token in held},
             recording_download_status=RecordingStatus.DOWNLOADING,
         )
-        mine.update(recording_lease_until=now(LEASE))
+        with transaction.atomic():
+            mine.locked().update(recording_lease_until=now(LEASE))
         return set(mine.values_list("pk", "recording_token")) & set(held)  # type: ignore[arg-type]
 
     def announce(self, held: Held, *, bytes_total: int | None, content_type: str, validator: str) -> int:
@@ -173,31 +191,37 @@ class LeaseQuerySet(QuerySet[CallLog]):
         return told
 
     def finish(self, results: Sequence[Finished]) -> set[Held]:
-        """Commit these files, each under its own lease, in one transaction; the answer is those that were committed."""
-        won: set[Held] = set()
+        """Commit these files, each under its own lease, in one UPDATE; the answer is those that were committed.
+
+        One statement for a batch, not one for each: at hundreds of files a second the statements were the limit.
+        """
+        if not results:
+            return set()
+        leases = {result.held: Q(pk=result.held[0], recording_token=result.held[1]) for result in results}
+        wholes = {result.held: result.whole for result in results}
+        columns = NO_LEASE | NO_FAILURE | NO_COUNTS | {"recording_priority": PRIORITY_BULK, "recording_ready_at": now()}
+        for column in Whole.COLUMNS:
+            each = [When(leases[held], then=Value(wholes[held].columns()[column])) for held in leases]
+            columns[column] = Case(*each, output_field=self.model._meta.get_field(column))
+        batch = self.filter(pk__in=[pk for pk, _ in leases])
         with transaction.atomic():
-            for result in results:
-                columns = result.whole.columns() | NO_LEASE | NO_FAILURE | NO_COUNTS
-                lease = self.filter(pk=result.held[0])
-                if lease.move(
-                    "finish",
-                    RecordingStatus.READY,
-                    Q(recording_token=result.held[1]),
-                    recording_priority=PRIORITY_BULK,
-                    **columns,
-                ):
-                    won.add(result.held)
+            batch = batch.locked()
+            batch.move("finish", RecordingStatus.READY, reduce(operator.or_, leases.values()), **columns)
+            files = {whole.file: held for held, whole in wholes.items()}
+            # A file's name has its attempt's token, so a row that names it is one that this call committed.
+            ready = batch.filter(recording_download_status=RecordingStatus.READY, recording_file__in=files)
+            won = {files[name] for name in ready.values_list("recording_file", flat=True)}
             size = CallLog.objects.filter(pk=OuterRef("recording_id")).values("recording_bytes")
             for adopted, outcome in ((False, Outcome.READY), (True, Outcome.ADOPTED)):
-                kept = [result.held for result in results if result.held in won and result.adopted is adopted]
-                _attempts(kept).close(outcome, bytes_done=Subquery(size), bytes_total=Subquery(size))
+                if kept := [result.held for result in results if result.held in won and result.adopted is adopted]:
+                    _attempts(kept).close(outcome, bytes_done=Subquery(size), bytes_total=Subquery(size))
         return won
 
     def fail(self, results: Iterable[Failed]) -> set[Held]:
         """End these attempts as failed, each under its own lease, in one transaction; which of them counted."""
         won: set[Held] = set()
         with transaction.atomic():
-            for result in results:
+            for result in sorted(results, key=_by_id):
                 columns: dict[str, Any] = (
                     NO_LEASE
                     | NO_FILE
@@ -222,7 +246,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         """Put these back into the queue, as at SIGTERM: nothing is counted against them, and a bell rings."""
         given = []
         with transaction.atomic():
-            for pk, token in held:
+            for pk, token in sorted(held):
                 if self.filter(pk=pk).move("give_back", RecordingStatus.QUEUED, Q(recording_token=token), **NO_LEASE):
                     given.append((pk, token))
             _attempts(given).close(Outcome.GIVEN_BACK)
@@ -247,11 +271,11 @@ class LeaseQuerySet(QuerySet[CallLog]):
         if not held.exists() and not Attempt.objects.fenced_off().exists():
             return 0  # without asking first, each sweep would take SQLite's write lock
         with transaction.atomic():
-            too_often = over & Q(recording_crash_count__gte=CRASHES_IN_A_ROW - 1)
-            failed = self.move(
+            held = held.locked()
+            failed = held.move(
                 "release",
                 RecordingStatus.FAILED,
-                too_often,
+                Q(recording_crash_count__gte=CRASHES_IN_A_ROW - 1),
                 **NO_LEASE,
                 **NO_FILE,
                 recording_fail_count=F("recording_fail_count") + 1,
@@ -260,17 +284,16 @@ class LeaseQuerySet(QuerySet[CallLog]):
                 recording_permanent=False,
                 recording_next_retry_at=next_retry(),
             )
-            queued = self.move(
-                "release",
-                RecordingStatus.QUEUED,
-                over,
-                **NO_LEASE,
-                recording_crash_count=F("recording_crash_count") + 1,
-            )
+            crashes = F("recording_crash_count") + 1
+            queued = held.move("release", RecordingStatus.QUEUED, **NO_LEASE, recording_crash_count=crashes)
             Attempt.objects.fenced_off().close(Outcome.CRASHED)
             if queued:
                 bell.ring()
         return failed + queued
+
+
+def _by_id(result: Finished | Failed) -> int:
+    return result.held[0]
 
 
 def _attempts(held: Sequence[Held]) -> Any:

@@ -106,7 +106,8 @@ class RecordingQuerySet(LeaseQuerySet):
         """Queue all of these that may be, under one bell; the answer is how many."""
         anew = {} if ask is Ask.PLAY else NO_COUNTS
         with transaction.atomic():
-            queued = self.queueable(ask).move(
+            rows = self.queueable(ask).locked()
+            queued = rows.move(
                 "queue",
                 RecordingStatus.QUEUED,
                 **NO_FAILURE,
@@ -123,7 +124,7 @@ class RecordingQuerySet(LeaseQuerySet):
         """Move these up in the queue because a person waits now. A wake-up, no bell: one has rung for them."""
         waiting = self.filter(recording_download_status=RecordingStatus.QUEUED, recording_priority__lt=PRIORITY_CLICK)
         with transaction.atomic():
-            promoted = waiting.update(recording_priority=PRIORITY_CLICK, updated_at=now())
+            promoted = waiting.locked().update(recording_priority=PRIORITY_CLICK, updated_at=now())
             transaction.on_commit(bell.wake)
         return promoted
 
@@ -134,8 +135,8 @@ class RecordingQuerySet(LeaseQuerySet):
         if not self.due().exists():
             return 0
         with transaction.atomic():
-            due = Q(recording_permanent=False, recording_next_retry_at__lte=now())
-            queued = self.move("retry_due", RecordingStatus.QUEUED, due, **NO_FAILURE, recording_last_enqueue_at=now())
+            due = self.due().locked()
+            queued = due.move("retry_due", RecordingStatus.QUEUED, **NO_FAILURE, recording_last_enqueue_at=now())
             if queued:
                 bell.ring()
         return queued
@@ -156,7 +157,7 @@ class RecordingQuerySet(LeaseQuerySet):
         if row.recording_download_status == RecordingStatus.DOWNLOADING:
             return 0  # its worker adopts: finish() under its own token
         as_read = Q(recording_download_status=row.recording_download_status, recording_url=row.recording_url)
-        columns: dict[str, Any] = whole.columns() | NO_LEASE | NO_FAILURE | NO_COUNTS
+        columns: dict[str, Any] = whole.columns() | NO_LEASE | NO_FAILURE | NO_COUNTS | {"recording_ready_at": now()}
         kept = as_read & ~Q(recording_reason=Reason.DELETED)
         return self.filter(pk=row.pk, business_id=row.business_id).move("adopt", RecordingStatus.READY, kept, **columns)
 

@@ -16,7 +16,7 @@ PART = ".part"
 UNBORN = ".new"  # a part before it is locked; only a kill in that instant leaves one behind
 FOLDER_MODE, _FILE_MODE = 0o750, 0o640  # calls are private; a web server in our group may read them
 _MEASURE_FREE_EVERY = 1 << 20
-_BIRTHS = 100
+_BIRTHS = 10
 
 
 class Part:

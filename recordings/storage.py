@@ -175,8 +175,11 @@ class Storage:
             raise StorageAway from error
 
     def _files(self, recording_id: int) -> Iterator[StoredFile]:
+        folder = self.root / str(recording_id)
+        if folder.is_symlink():  # `open` does not follow it either
+            return
         try:
-            with os.scandir(self.root / str(recording_id)) as entries:
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     match = _NAME.fullmatch(f"{recording_id}/{entry.name}")
                     if match is None or not entry.is_file(follow_symlinks=False):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recordings.download.audio import inspect
-from recordings.download.errors import DownloadError
+from recordings.download.errors import DownloadError, StorageError
 from recordings.leases import Whole
 from recordings.storage import Storage, StoredFile
 
@@ -40,11 +40,13 @@ def whole_file(storage: Storage, recording_id: int, url_digest: str, earlier: Ma
 
 
 def verified(storage: Storage, file: StoredFile) -> Whole | None:
-    """What this file holds, when it decodes from end to end; else None."""
+    """What this file holds, when it decodes from end to end; else None. Raises StorageError, StorageAway."""
     try:
         audio = inspect(storage.path(file.name))
         return Whole(file.name, file.size, sha256(storage, file.name), audio.content_type, audio.duration)
-    except (DownloadError, OSError):
+    except StorageError:
+        raise  # it can't be read: that says nothing about what it holds
+    except (DownloadError, FileNotFoundError):
         return None
 
 

@@ -1,9 +1,9 @@
 """Is it audio that can be played, is it whole, and how long? Answered from the bytes, never from a header or a name.
 
-MP3 and FLAC are decoded from end to end: their headers claim the full length of half a file. In WAV with PCM, µ-law or
-A-law every byte is a valid sample, so counting the bytes is decoding it, at a hundredth of the cost. In Ogg Vorbis every
-page has a checksum. An MP3 that declares no number of frames (no Xing, Info or VBRI header) can't be known to be half;
-the length of the transfer is all there is. Never more than a block of the file or of its samples is in memory.
+MP3 and FLAC are decoded from end to end: their headers claim the full length of half a file. In WAV with PCM, µ-law
+or A-law every byte is a valid sample, so counting the bytes is decoding it. In Ogg Vorbis every page has a checksum. An
+MP3 that declares no number of frames (no Xing, Info or VBRI header) can't be known to be half: the length of the
+transfer must tell. Never more than a block of the file or of its samples is in memory.
 """
 
 import os
@@ -163,7 +163,7 @@ def _flac(path: Path, file: BinaryIO, start: int, size: int) -> Audio:
 
 
 def _ogg_vorbis(file: BinaryIO, start: int) -> Audio:
-    """Whole when every page's checksum is right and the last is there. Not decoded: the decoder can be made to crash."""
+    """Whole when every page is right and the last is there. Not decoded: damaged files crash stb_vorbis."""
     file.seek(start)
     samples, channels, sample_rate = -1, 0, 0
     for page in ogg_pages(file):

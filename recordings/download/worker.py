@@ -39,14 +39,17 @@ ANNOUNCE_AFTER = 0.5
 GIVE_BACK_WITHIN = 2.0
 
 
-def drain() -> int:
-    """Take a free place and download until nothing waits. How many attempts ended; 0 when every place was taken."""
+def drain(crew: Crew | None = None) -> int:
+    """Take a free place and download until nothing waits. How many attempts ended; 0 when every place was taken.
+
+    `crew`: threads of its own, for a second drain in one process; else the process's.
+    """
     place = None if stopping.is_told() else free_place()
     if place is None:
         return 0
     number, lock = place
     with lock, bell.Listener(f"drain-{number}") as listener, closing() as closing_right:
-        ended = Drain(listener, closing_right, _crew(os.getpid())).run()
+        ended = Drain(listener, closing_right, crew or _crew(os.getpid())).run()
     # Whatever came between its last look and now found no free place, and its bell returned at once.
     if not stopping.is_told() and Recording.objects.waiting().exists():
         with transaction.atomic():
@@ -57,6 +60,11 @@ def drain() -> int:
 @functools.lru_cache(maxsize=1)
 def _crew(pid: int) -> Crew:
     """The threads and connections of this process, kept from drain to drain. `pid`: a fork makes its own."""
+    return new_crew()
+
+
+def new_crew() -> Crew:
+    """Threads and connections as the settings say."""
     slots = settings.RECORDINGS_SLOTS
     allowed = settings.RECORDINGS_ALLOW_PRIVATE_HOSTS
     client = Client(slots, allowed, settings.RECORDINGS_CONNECT_TIMEOUT, settings.RECORDINGS_READ_TIMEOUT)

@@ -14,6 +14,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LIKE_DOTS = re.compile("[\u3002\uff0e\uff61]")
 _LOOKS_LIKE_A_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -104,6 +105,8 @@ def join(base: Target, reference: str) -> Target:
     """Resolve a reference (RFC 3986 section 5) against a checked place. Raises HostNotAllowed as `parse` does."""
     if _CONTROL.search(reference):  # urljoin would take tabs and line ends out in silence
         raise HostNotAllowed("The address has control characters.")
+    if _ABSOLUTE.match(reference):  # urljoin would take "https:x" for a relative one
+        return parse(reference)
     try:
         return parse(urljoin(base.url, reference))
     except ValueError:

@@ -3,7 +3,8 @@
 import re
 import time
 from dataclasses import dataclass
-from email.utils import mktime_tz, parsedate_tz
+from datetime import UTC
+from email.utils import parsedate_to_datetime, parsedate_tz
 from http import HTTPStatus
 from typing import Protocol
 
@@ -35,8 +36,13 @@ _LONGEST_RETRY_AFTER = 86_400.0
 class Headers(Protocol):
     """Header fields by case-insensitive name."""
 
-    def get(self, key: str, /) -> str | None: ...
-    def getlist(self, key: str, /) -> list[str]: ...
+    def get(self, key: str, /) -> str | None:
+        """The value; several are joined by commas."""
+        ...
+
+    def getlist(self, key: str, /) -> list[str]:
+        """Each field's value."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,9 +95,14 @@ def _length(version: int, headers: Headers) -> int | None:
         return None
     if not lengths:
         raise CutShort("The provider's answer has no length, so a cut could not be told from its end.", http_status=200)
-    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0].strip()):
-        raise ProviderError("The provider's answer has a Content-Length that is no single number.", http_status=200)
+    require_plain_lengths(lengths)
     return int(lengths[0])
+
+
+def require_plain_lengths(lengths: list[str]) -> None:
+    """Raise ProviderError unless Content-Length stands at most once, as a number (RFC 9110 section 8.6)."""
+    if len(lengths) > 1 or not all(_LENGTH.fullmatch(length.strip()) for length in lengths):
+        raise ProviderError("The provider's answer has a Content-Length that is no single number.")
 
 
 def _validator(headers: Headers) -> str | None:
@@ -113,8 +124,10 @@ def retry_after(value: str | None) -> float | None:
     if _SECONDS.fullmatch(value):
         return min(float(value), _LONGEST_RETRY_AFTER)
     try:
-        date = parsedate_tz(value) if value[:1].isalpha() else None
-        seconds = mktime_tz(date) - time.time() if date else -1.0
+        date = parsedate_to_datetime(value)
     except (ValueError, OverflowError, IndexError, TypeError):
         return None
+    if date.tzinfo is None:  # the asctime form has no zone, and means UTC
+        date = date.replace(tzinfo=UTC)
+    seconds = date.timestamp() - time.time()
     return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 else None

@@ -11,8 +11,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import requests
 import urllib3
@@ -26,7 +27,6 @@ from recordings.download.errors import (
     CutShort,
     DownloadError,
     HostNotAllowed,
-    ProviderError,
     Stalled,
     TooLarge,
     TooManyRedirects,
@@ -42,6 +42,8 @@ MAX_REDIRECTS = 3
 _SMALL_BODY = 65_536
 """The body of a refusal up to this many bytes is read, so that its connection can be used again."""
 
+_LIBRARY_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+
 # The pool logs every request's path with its query, at DEBUG and in some warnings: both are secret here.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
@@ -51,41 +53,25 @@ class _Route(threading.local):
 
     transfer: Transfer
     target: addresses.Target
+    fresh = False
+    """Set to demand a new connection."""
+    used = False
+    """Whether the connection had served a request before."""
 
 
 _route = _Route()
 
 
-class _Response(http.client.HTTPResponse):
-    """Notices a body that goes on after its announced end, which the library would drop in silence."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._socket = sock
-
-    def read1(self, n: int = -1) -> bytes:
-        reader = self.fp
-        data = super().read1(n)
-        if data and self.length == 0:
-            self._socket.settimeout(0)  # only what is here already; the next request sets its own time-out
-            try:
-                more = reader.peek(1)
-            except OSError:  # TLS says "nothing yet" with an error
-                more = b""
-            if more.strip(b"\r\n"):
-                raise ProviderError("The provider sent more bytes than it had announced.", http_status=self.status)
-        return data
-
-
 class _Pinned(HTTPConnection):
     """A connection to an address that was checked, and that the current transfer can shut."""
 
-    response_class = _Response
+    response_class = network.Response
     transfer: Transfer | None = None
+    served = False
 
     def connect(self) -> None:
         """Connect, and shake hands where there is TLS. Raises only DownloadErrors and Stopped."""
-        transfer = _route.transfer
+        transfer, self.served = _route.transfer, False
         try:
             super().connect()
             transfer.check()
@@ -101,10 +87,13 @@ class _Pinned(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send the request, over a connection that is held by the transfer from here on."""
-        self.transfer = _route.transfer
+        self.transfer, _route.used = _route.transfer, self.served
+        if self.served and _route.fresh:
+            self.close()
         if self.sock is not None:
             self.transfer.hold(self.sock)
         super().request(*args, **kwargs)
+        self.served = True
 
 
 class _PinnedTLS(_Pinned, HTTPSConnection):
@@ -131,11 +120,14 @@ class _LettingGoTLS(_LettingGo, HTTPSConnectionPool):
 class _Adapter(HTTPAdapter):
     """The library's pool of connections, with ours in it and without what we do not want."""
 
-    _CLASSES: ClassVar = {"http": _LettingGo, "https": _LettingGoTLS}
+    def __init__(self, slots: int, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_connections=slots, pool_maxsize=slots)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._CLASSES
+        """Called by the library's __init__."""
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _LettingGo, "https": _LettingGoTLS}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: the shared TLS context demands certificates. (The library would load all roots at each connect.)"""
@@ -158,7 +150,9 @@ class _Adapter(HTTPAdapter):
 class Body:
     """A recording's bytes as they come."""
 
-    def __init__(self, raw: urllib3.HTTPResponse, announced: answers.Announced, transfer: Transfer, timeout: float):
+    def __init__(
+        self, raw: urllib3.HTTPResponse, announced: answers.Announced, transfer: Transfer, timeout: float
+    ) -> None:
         self.status = raw.status
         self.total = announced.total
         self.content_type = announced.content_type
@@ -203,9 +197,7 @@ class Client:
         self._allow_private = allow_private
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._adapter = _Adapter(pool_connections=slots, pool_maxsize=slots)
-        roots = str(ca_file or DEFAULT_CA_BUNDLE_PATH)
-        self._adapter.init_poolmanager(slots, slots, ssl_context=ssl.create_default_context(cafile=roots))
+        self._adapter = _Adapter(slots, _trusting(str(ca_file or DEFAULT_CA_BUNDLE_PATH)))
 
     @contextlib.contextmanager
     def fetch(self, account: Account, url: str, transfer: Transfer) -> Iterator[Body]:
@@ -248,27 +240,36 @@ class Client:
         raise TooManyRedirects
 
     def _send(self, target: addresses.Target, authorization: str | None, transfer: Transfer) -> urllib3.HTTPResponse:
-        """One request, to the answer's headers."""
-        transfer.check()
-        _route.transfer, _route.target = transfer, target
+        """One request, to the answer's headers.
+
+        A provider may close an idle connection at the moment we use it: then, and only then, the request is sent once
+        more, over a new connection (RFC 9112 section 9.3.1).
+        """
         request = requests.PreparedRequest()
         request.method, request.url = "GET", target.url
         request.headers = CaseInsensitiveDict({"Accept-Encoding": "identity", "User-Agent": "prosaasil"})
         if authorization is not None:
             request.headers["Authorization"] = authorization
-        left = max(transfer.left, 0.001)
-        timeout = (min(self._connect_timeout, left), min(self._read_timeout, left))
-        try:
-            raw = self._adapter.send(request, stream=True, timeout=timeout).raw
-        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+        _route.transfer, _route.target, _route.fresh = transfer, target, False
+        while True:
             transfer.check()
-            raise _explain(error, target.host) from None
-        try:
-            transfer.check()  # a connection that was shut in the headers looks like an answer
-        except (DownloadError, Stopped):
-            raw.close()
-            raise
-        return raw
+            left = max(transfer.left, 0.001)
+            timeout = (min(self._connect_timeout, left), min(self._read_timeout, left))
+            try:
+                raw = self._adapter.send(request, stream=True, timeout=timeout).raw
+            except _LIBRARY_ERRORS as error:
+                transfer.check()
+                if _route.used and not _route.fresh and isinstance(_cause(error), ConnectionError | ssl.SSLEOFError):
+                    _route.fresh = True
+                    continue
+                raise _explain(error, target.host) from None
+            try:
+                transfer.check()  # a connection that was shut in the headers looks like an answer
+            except (DownloadError, Stopped):
+                raw.close()
+                raw.release_conn()
+                raise
+            return raw
 
     def _finish(self, raw: urllib3.HTTPResponse, transfer: Transfer) -> None:
         """Read a small rest, so that the connection can be used again; whatever fails, only the connection is lost."""
@@ -282,12 +283,18 @@ class Client:
         raw.release_conn()
 
 
+@lru_cache(maxsize=4)
+def _trusting(roots: str) -> ssl.SSLContext:
+    """A context that demands certificates. Shared: to read the public roots takes longer than a download."""
+    return ssl.create_default_context(cafile=roots)
+
+
 def _read(raw: urllib3.HTTPResponse, transfer: Transfer, timeout: float) -> bytes:
     """What is there of the body, at most READ_SIZE; empty at its end."""
     transfer.limit_read(timeout)
     try:
         chunk: bytes = raw.read1(READ_SIZE, decode_content=False)
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+    except _LIBRARY_ERRORS as error:
         transfer.check()
         raise _explain(error, _route.target.host) from None
     transfer.check()
@@ -298,11 +305,14 @@ def _explain(error: Exception, host: str) -> DownloadError:
     """What an error of the library means. Its own words may have the URL in them and are not kept."""
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return Stalled(f"{host} sent nothing for too long.")
-    if isinstance(error, requests.exceptions.InvalidHeader | urllib3.exceptions.InvalidHeader):
-        return ProviderError(f"{host} sent headers that contradict each other.")
-    cause: BaseException = error
-    while nested := [arg for arg in cause.args if isinstance(arg, BaseException)]:
-        cause = nested[-1]
+    cause = _cause(error)
     if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
         return Unreachable(f"{host}: {network.words(cause)}")
     return CutShort(f"{host}: the answer ended early or is no HTTP ({type(cause).__name__}).")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The system's or the protocol's error that the library wrapped."""
+    while nested := [e for e in (*error.args, getattr(error, "reason", None)) if isinstance(e, BaseException)]:
+        error = nested[-1]
+    return error

@@ -1,6 +1,7 @@
-"""From a checked target to a connected socket: one look-up, each address checked, and the checked one connected to."""
+"""The socket's side of a transfer: one look-up, checked addresses connected to as they were checked."""
 
 import errno
+import http.client
 import ipaddress
 import os
 import select
@@ -8,12 +9,40 @@ import socket
 import threading
 from typing import Any
 
-from recordings.download.errors import HostNotAllowed, Unreachable
+from recordings.download.errors import HostNotAllowed, ProviderError, Unreachable
+from recordings.download.providers import answers
 from recordings.download.providers.addresses import Target, is_public
 from recordings.download.providers.transfer import Transfer
 
 _Place = tuple[socket.AddressFamily, tuple[Any, ...]]
 """An address family and a socket address of it, as getaddrinfo gives them."""
+
+
+class Response(http.client.HTTPResponse):
+    """The standard library's answer, but strict about what that drops in silence. Raises ProviderError."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._socket = sock
+
+    def begin(self) -> None:
+        """Read the headers. Lengths are looked at here, because who finds them odd later leaves the socket open."""
+        super().begin()
+        answers.require_plain_lengths(self.headers.get_all("content-length") or [])
+
+    def read1(self, n: int = -1) -> bytes:
+        """What is there, at most `n` bytes; an error when the body goes on after its announced end."""
+        reader = self.fp
+        data = super().read1(n)
+        if data and self.length == 0:
+            self._socket.settimeout(0)  # only what is here already; the next request sets its own time-out
+            try:
+                more = reader.peek(1)
+            except OSError:  # TLS says "nothing yet" with an error
+                more = b""
+            if more.strip(b"\r\n"):
+                raise ProviderError("The provider sent more bytes than it had announced.", http_status=self.status)
+        return data
 
 
 def reach(target: Target, transfer: Transfer, timeout: float) -> socket.socket:

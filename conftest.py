@@ -1,0 +1,170 @@
+"""What all tests share: a data folder of their own, no network but loopback, real servers on request."""
+
+import fcntl
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+
+# First of all: pytest-django, which finds no settings named in pyproject.toml, leaves it to us to set Django up.
+OUR_NAMES = ("RECORDINGS_", "PROSAASIL_", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_", "DEBUG", "SECRET_KEY")
+for name in [name for name in os.environ if name.startswith(OUR_NAMES)]:
+    del os.environ[name]
+VAR = tempfile.mkdtemp(prefix="prosaasil-tests-")
+os.environ["PROSAASIL_VAR"] = VAR
+os.environ["DJANGO_SETTINGS_MODULE"] = "prosaasil.settings"
+django.setup()
+
+from demo import postgres  # noqa: E402
+from demo.service import Service, copy_prepared, prepare  # noqa: E402
+
+StartService = Callable[..., Service]
+
+
+def pytest_unconfigure() -> None:
+    """The data folder goes with the run."""
+    shutil.rmtree(VAR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_only() -> Iterator[None]:
+    """No test speaks to another machine: connecting anywhere else raises at once."""
+    connect, connect_ex, send_to = socket.socket.connect, socket.socket.connect_ex, socket.socket.sendto
+
+    def guard(address: Any) -> None:
+        if isinstance(address, tuple) and not _is_loopback(str(address[0])):
+            raise PermissionError(f"A test tried to reach {address[0]}; only this machine may be reached from tests.")
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        guard(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        guard(address)
+        return connect_ex(self, address)
+
+    def guarded_send_to(self: socket.socket, data: Any, *arguments: Any) -> int:
+        guard(arguments[-1])
+        return send_to(self, data, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket.socket, "sendto", guarded_send_to)
+        yield
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL of its own, for a test that needs one whatever the others run on; it may be restarted."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prepared_var(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A data folder with an empty SQLite database and the static files; made once for all of xdist's workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "prepared"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "run" / "static.stamp").exists():
+            prepare(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_database(prepared_var: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """The address of an empty, migrated database to copy, where the tests run on PostgreSQL; else None."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        yield None
+        return
+    with postgres.fresh_database(url) as database:
+        var = tmp_path_factory.mktemp("prepared") / "var"
+        copy_prepared(prepared_var, var)
+        prepare(var, database)
+        yield database
+
+
+@pytest.fixture
+def service(prepared_var: Path, prepared_database: str | None, tmp_path: Path) -> Iterator[StartService]:
+    """Start a real service: `service()`, `service("--demo")`, `service(environment={…}, start=False)`.
+
+    Each call has a data folder and a database of its own, unless it is given another one's `like`. At the end all are
+    stopped, and a process that is left fails the test.
+    """
+    with _services(prepared_var, prepared_database, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def lasting_service(
+    prepared_var: Path, prepared_database: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartService]:
+    """The same for services that all tests of a module share."""
+    with _services(prepared_var, prepared_database, tmp_path_factory.mktemp("service")) as start:
+        yield start
+
+
+@contextmanager
+def _services(prepared: Path, template: str | None, folder: Path) -> Iterator[StartService]:
+    started: list[Service] = []
+    with ExitStack() as databases:
+
+        def start(*arguments: str, like: Service | None = None, start: bool = True, **options: Any) -> Service:
+            if like is not None:
+                var, url = like.var, like.environment.get("DATABASE_URL")
+            else:
+                var, url = folder / f"var{len(started)}", None
+                copy_prepared(prepared, var)
+                if template is not None:
+                    server = os.environ["DATABASE_URL"]
+                    url = databases.enter_context(postgres.fresh_database(server, template=template))
+            new = Service(var, *arguments, database_url=url, **options)
+            started.append(new)
+            if start:
+                new.start()
+            return new
+
+        yield start
+        left = _stop_all(started)
+    assert left == []
+
+
+def _stop_all(services: list[Service]) -> list[str]:
+    """Stop them and end what is left; returns the command lines of what was."""
+    left = []
+    for each in services:
+        try:
+            each.stop()
+        except subprocess.TimeoutExpired:
+            left.append(f"serve on {each.url}, which SIGTERM did not end")
+        left += [Path(f"/proc/{member.pid}/cmdline").read_text().replace("\0", " ") for member in each.members()]
+        each.kill()
+    return left
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a real Chromium. No browser is a failure, not a skip."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not found:
+        pytest.fail("No Chromium: run ./test, which installs one, or set CHROMIUM to its path.")
+    return found
