@@ -20,6 +20,7 @@ from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import backoff, bell, graph
 from recordings.attempts import Attempt, Outcome
+from recordings.expressions import EachRow
 from recordings.reasons import Reason
 
 LEASE = 30
@@ -197,17 +198,18 @@ class LeaseQuerySet(QuerySet[CallLog]):
         """
         if not results:
             return set()
-        leases = {result.held: Q(pk=result.held[0], recording_token=result.held[1]) for result in results}
-        wholes = {result.held: result.whole for result in results}
+        facts = {result.held[0]: result.whole.columns() for result in results}
+        if len(facts) < len(results):  # a stale attempt and the present one of the same recording: each under its own
+            return set().union(*(self.finish([result]) for result in results))
         columns = NO_LEASE | NO_FAILURE | NO_COUNTS | {"recording_priority": PRIORITY_BULK, "recording_ready_at": now()}
         for column in Whole.COLUMNS:
-            each = [When(leases[held], then=Value(wholes[held].columns()[column])) for held in leases]
-            columns[column] = Case(*each, output_field=self.model._meta.get_field(column))
-        batch = self.filter(pk__in=[pk for pk, _ in leases])
+            values = {pk: row[column] for pk, row in facts.items()}
+            columns[column] = EachRow(values, output_field=self.model._meta.get_field(column))
+        batch = self.filter(pk__in=facts)
         with transaction.atomic():
             batch = batch.locked()
-            batch.move("finish", RecordingStatus.READY, reduce(operator.or_, leases.values()), **columns)
-            files = {whole.file: held for held, whole in wholes.items()}
+            batch.move("finish", RecordingStatus.READY, _leases([result.held for result in results]), **columns)
+            files = {result.whole.file: result.held for result in results}
             # A file's name has its attempt's token, so a row that names it is one that this call committed.
             ready = batch.filter(recording_download_status=RecordingStatus.READY, recording_file__in=files)
             won = {files[name] for name in ready.values_list("recording_file", flat=True)}
@@ -266,7 +268,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         The fifth crash in a row counts as one failure (`worker_crashed`), so that a recording that kills its workers
         does not do so for ever.
         """
-        over = reduce(operator.or_, (Q(pk=pk, recording_token=token) for pk, token in dead), self.lapsed(silent))
+        over = self.lapsed(silent) | _leases(dead) if dead else self.lapsed(silent)
         held = self.filter(over, recording_download_status=RecordingStatus.DOWNLOADING)
         if not held.exists() and not Attempt.objects.fenced_off().exists():
             return 0  # without asking first, each sweep would take SQLite's write lock
@@ -290,6 +292,14 @@ class LeaseQuerySet(QuerySet[CallLog]):
             if queued:
                 bell.ring()
         return failed + queued
+
+
+def _leases(held: Sequence[Held]) -> Q:
+    """The guard of rows that are under these leases. Few tokens, many rows: a batch is claimed under one token."""
+    by_token: dict[str, list[int]] = {}
+    for pk, token in held:
+        by_token.setdefault(token, []).append(pk)
+    return reduce(operator.or_, (Q(recording_token=token, pk__in=pks) for token, pks in by_token.items()))
 
 
 def _by_id(result: Finished | Failed) -> int:
