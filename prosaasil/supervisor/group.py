@@ -1,0 +1,175 @@
+"""One program and all that it starts: a session of its own, watched, ended as one."""
+
+import contextlib
+import functools
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from prosaasil.supervisor import processes
+
+logger = logging.getLogger("prosaasil.serve")
+
+LOOK_AGAIN = 5.0  # seconds between looks for new processes in a group that has settled
+SETTLED = 10.0  # a group that lived this many seconds is started again at once when it dies
+LONGEST_PAUSE = 10.0  # seconds between starts of a group that dies again and again
+KILL_PATIENCE = 2.0  # seconds that a killed group has to be gone: more is a disk that hangs
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run. Its processes are told `role` as PROSAASIL_ROLE.
+
+    It is not started before `may_start`, which is asked every 50 ms then. A `last` one is killed after the others.
+    What it prints is dropped: processes speak by the log, which is on the other output.
+    """
+
+    name: str
+    command: Sequence[str]
+    role: str
+    may_start: Callable[[], bool] = lambda: True
+    last: bool = False
+
+
+class Group:
+    """The processes of one Program. `leader` is its main process, whose number is the session's and the group's.
+
+    The leader's exit status is fetched only when all of the group is gone: until then its number can't mean another.
+    """
+
+    def __init__(self, program: Program, selector: selectors.BaseSelector, started: Callable[[str, int], None]) -> None:
+        self.program = program
+        self.leader: int | None = None
+        self.next_moment = 0.0  # monotonic: when to start it, or to look for new processes
+        self._selector = selector
+        self._on_start = started
+        self._pidfds: dict[int, int] = {}
+        self._changed = 0.0
+        self._born = 0.0
+        self._quick_deaths = 0
+        self._stopping = False
+
+    @property
+    def running(self) -> bool:
+        """It was started, and nothing of it has failed since."""
+        return self.leader is not None
+
+    def start(self) -> None:
+        """Start the program in a session of its own, or put it off. If this process dies, its leader gets SIGTERM."""
+        if not self.program.may_start():
+            self.next_moment = time.monotonic() + 0.05
+            return
+        child = subprocess.Popen(  # noqa: S603 - the command is our own
+            list(self.program.command),
+            env=os.environ | {"PROSAASIL_ROLE": self.program.role},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=functools.partial(processes.die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - takes no lock
+        )
+        child.returncode = 0  # the exit status is fetched by _reap, not by subprocess
+        self.leader = child.pid
+        self._born = self._changed = time.monotonic()
+        self._watch(child.pid)
+        self.next_moment = self._born
+        self._on_start(self.program.name, child.pid)
+
+    def look(self, now: float) -> None:
+        """Watch the processes that are new in the group: soon after a change, then less and less often."""
+        if self.leader is None:
+            return
+        for pid in processes.descendants(self.leader) - self._pidfds.keys():
+            self._watch(pid)
+        self.next_moment = now + min(LOOK_AGAIN, 0.05 + (now - self._changed) / 4)
+
+    def ended(self, pid: int) -> None:
+        """A watched process has ended. The leader, a signal or an error: kill the rest, and have it started again."""
+        if pid not in self._pidfds:
+            return  # it went with its group a moment ago
+        process = processes.read(pid)
+        status = process.exit_status if process is not None and process.zombie else None
+        self._unwatch(pid)
+        if self._stopping:
+            return
+        if pid != self.leader and status == 0:
+            self._changed = self.next_moment = time.monotonic()  # recycled: another will take its place
+            return
+        self._schedule(pid, status)
+        self.kill()
+
+    def terminate(self) -> None:
+        """Ask the leader, and it alone, to stop: a cluster whose workers get the signal too hangs."""
+        self._stopping = True
+        if self.leader is not None and self.leader in self._pidfds:
+            processes.send(self._pidfds[self.leader], signal.SIGTERM)
+
+    def leader_ended(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        process = processes.read(self.leader) if self.leader is not None else None
+        return process is None or process.zombie
+
+    def kill(self) -> bool:
+        """End all processes of the group now; True when none is left."""
+        if self.leader is None:
+            return True
+        leader, self.leader = self.leader, None
+        gone = self._kill_session(leader)
+        for pid in list(self._pidfds):
+            self._unwatch(pid)
+        if not gone:
+            logger.error("A killed group has processes left", extra=self._extra("group_not_gone", pid=leader))
+        return gone
+
+    def _schedule(self, pid: int, status: int | None) -> None:
+        now = time.monotonic()
+        self._quick_deaths = self._quick_deaths + 1 if now - self._born < SETTLED else 0
+        pause = min(0.25 * 2**self._quick_deaths, LONGEST_PAUSE) if self._quick_deaths else 0.0
+        self.next_moment = now + pause
+        logger.warning(
+            "A process died; its group is started again",
+            extra=self._extra("group_restarted", pid=pid, exit=processes.describe_exit(status), pause=pause),
+        )
+
+    @staticmethod
+    def _kill_session(leader: int) -> bool:
+        deadline = time.monotonic() + KILL_PATIENCE
+        while True:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader, signal.SIGKILL)
+            others = [process for process in processes.in_session(leader) if process.pid != leader]
+            for process in others:
+                if process.zombie:
+                    _reap(process.pid)  # its parent is gone, or will be in a moment: then it is ours
+                else:
+                    processes.kill(process.pid)  # it has made a process group of its own
+            if not others or time.monotonic() > deadline:
+                _reap(leader)
+                return not any(not process.zombie for process in others)
+            time.sleep(0.005)
+
+    def _watch(self, pid: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return  # it was there a moment ago; a process that comes and goes is not a worker
+        self._pidfds[pid] = pidfd
+        self._selector.register(pidfd, selectors.EVENT_READ, (self, pid))
+        self._changed = time.monotonic()
+
+    def _unwatch(self, pid: int) -> None:
+        pidfd = self._pidfds.pop(pid)
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+
+    def _extra(self, action: str, **facts: object) -> dict[str, object]:
+        return {"action": action, "group": self.program.name, **facts}
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

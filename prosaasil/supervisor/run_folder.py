@@ -1,0 +1,115 @@
+"""What a supervisor leaves in the run folder: that it runs, and what must be ended if it dies without a word."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prosaasil.supervisor import processes
+
+TOKEN_NAME = "PROSAASIL_SERVE"  # noqa: S105 - the name of an environment variable that marks our processes
+PATIENCE = 3.0  # seconds that leftovers have to end by themselves before they are killed
+
+
+class AlreadyServed(Exception):
+    """Another `serve` uses this data folder. `pid` is its process, 0 if unknown."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self.pid = pid
+
+
+class LeftoversStay(Exception):
+    """Processes of an earlier `serve` can't be ended. `pids` are theirs."""
+
+    def __init__(self, pids: list[int]) -> None:
+        super().__init__(pids)
+        self.pids = pids
+
+
+class RunFolder:
+    """The lock and the record of groups, in `folder`. One supervisor at a time holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.token = secrets.token_hex(16)
+        self._record = folder / "groups.json"
+        self._groups: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the data folder; raises AlreadyServed. The lock goes with the process, however that ends."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(self.folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyServed(int(os.read(lock, 32) or 0)) from None
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
+            yield
+            os.ftruncate(lock, 0)
+        finally:
+            os.close(lock)
+
+    def remember(self, name: str, leader: int) -> None:
+        """Write down that the group `name` now is the session of `leader`; done before anything depends on it."""
+        self._groups[name] = leader
+        text = json.dumps({"token": self.token, "sessions": sorted(self._groups.values())})
+        aside = self._record.with_suffix(".new")
+        aside.write_text(text)
+        aside.replace(self._record)
+
+    def forget(self) -> None:
+        """All groups have ended."""
+        self._groups.clear()
+        self._record.unlink(missing_ok=True)
+
+    def end_leftovers(self) -> int:
+        """End what a killed `serve` left running; returns how many processes. Raises LeftoversStay.
+
+        They are told from strangers with the same numbers by a token that only they have in their environment.
+        Its leaders are asked first: the kernel did so when their parent died, and they may be giving leases back.
+        """
+        try:
+            record = json.loads(self._record.read_text())
+            token, sessions = str(record["token"]), {int(session) for session in record["sessions"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+        found = _of(token, sessions)
+        _signal((pid for pid in found if pid in sessions), signal.SIGTERM)
+        left = _wait_until_gone(token, sessions, PATIENCE if found & sessions else 0)
+        _signal(left, signal.SIGKILL)
+        if left := _wait_until_gone(token, sessions, PATIENCE):
+            raise LeftoversStay(sorted(left))
+        self.forget()
+        return len(found)
+
+
+def _of(token: str, sessions: set[int]) -> set[int]:
+    return {
+        process.pid
+        for process in processes.everyone()
+        if process.session in sessions
+        and not process.zombie
+        and processes.has_environment(process.pid, TOKEN_NAME, token)
+    }
+
+
+def _signal(pids: Iterable[int], signum: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def _wait_until_gone(token: str, sessions: set[int], seconds: float) -> set[int]:
+    deadline = time.monotonic() + seconds
+    while (left := _of(token, sessions)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left

@@ -1,0 +1,101 @@
+"""One group of processes: what counts as a death, and how soon it is started again."""
+
+import os
+import selectors
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from demo.service import wait_until
+from prosaasil.supervisor import group as group_module
+from prosaasil.supervisor import processes
+from prosaasil.supervisor.group import Group, Program
+
+PARENT_OF_ONE = """
+import os, sys, time
+child = os.fork()
+if not child:
+    time.sleep(0.3)
+    {end}
+os.waitpid(child, 0) if {reap} else None
+time.sleep(60)
+"""
+
+Make = Callable[[str], Group]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Start a group that runs a piece of Python; it is killed at the end."""
+    processes.adopt_orphans()
+    made: list[Group] = []
+
+    def start(code: str) -> Group:
+        group = Group(
+            Program("test", [sys.executable, "-c", code], "test"), selectors.DefaultSelector(), lambda name, pid: None
+        )
+        group.start()
+        made.append(group)
+        return group
+
+    yield start
+    assert all(group.kill() for group in made)
+
+
+def tended(group: Group) -> Group:
+    """The group, after what the supervisor's loop does for it in one round."""
+    group.look(time.monotonic())
+    for key, _ in group._selector.select(0.01):
+        group.ended(key.data[1])
+    return group
+
+
+@pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 9)", "os.abort()"])
+def test_a_child_that_ends_by_an_error_or_a_signal_ends_the_group(make: Make, end: str) -> None:
+    group = make(PARENT_OF_ONE.format(end=end, reap=False))
+    leader = group.leader
+    wait_until(lambda: not tended(group).running, what="the group is given up")
+    assert leader is not None
+    assert processes.in_session(leader) == []
+
+
+def test_a_child_that_ends_normally_is_recycled_not_dead(make: Make) -> None:
+    group = make(PARENT_OF_ONE.format(end="os._exit(0)", reap=False))
+    wait_until(lambda: len(tended(group)._pidfds) == 2, what="the child is watched")
+    wait_until(lambda: len(tended(group)._pidfds) == 1, what="the child has ended")
+    assert group.running
+
+
+def test_the_leader_may_not_end_not_even_normally(make: Make) -> None:
+    group = make("pass")
+    wait_until(lambda: not tended(group).running, what="the group is given up")
+
+
+def test_a_group_that_dies_again_and_again_waits_longer_each_time_up_to_a_limit(make: Make) -> None:
+    group = make("pass")
+    pauses = []
+    for _ in range(8):
+        wait_until(lambda: not tended(group).running, what="the group has died")
+        pauses.append(round(group.next_moment - time.monotonic(), 1))
+        group.start()
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 0.5
+    assert pauses[-1] == pytest.approx(group_module.LONGEST_PAUSE, abs=0.3)
+
+
+def test_a_group_that_had_settled_is_started_again_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_module, "SETTLED", 0.0)
+    group = make("pass")
+    wait_until(lambda: not tended(group).running, what="the group has died")
+    assert group.next_moment <= time.monotonic()
+
+
+def test_a_child_knows_its_role_and_has_a_session_of_its_own(make: Make) -> None:
+    group = make("import time; time.sleep(60)")
+    assert group.leader is not None
+    leader = group.leader
+    wait_until(lambda: processes.has_environment(leader, "PROSAASIL_ROLE", "test"), what="it has been executed")
+    assert [process.pid for process in processes.in_session(leader)] == [leader]
+    assert os.getsid(0) != leader

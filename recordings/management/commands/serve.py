@@ -1,0 +1,179 @@
+"""serve: everything on one machine under one process. `./run` is `serve --prepare --demo`."""
+
+import http.client
+import json
+import os
+import sys
+import threading
+import time
+from argparse import ArgumentParser, BooleanOptionalAction
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
+from django.db import OperationalError, connections
+from django.utils.module_loading import import_string
+
+from calls.models import Business
+from demo.checks import is_loopback
+from demo.data import COMPANIES, OPERATOR, PASSWORD
+from prosaasil.supervisor import ports
+from prosaasil.supervisor.group import Program
+from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
+from prosaasil.supervisor.supervisor import Supervisor
+from prosaasil.supervisor.sweeper import Sweeper
+from recordings.management.commands.prepare import unapplied_migrations
+
+ENVIRONMENT = 3  # exit status: something on this machine is not as it must be
+FIRST_STEPS = """
+This database has no business yet. In another terminal:
+  .venv/bin/python manage.py createsuperuser
+  .venv/bin/python manage.py create_business acme --name "Acme" --provider twilio \\
+      --base-url https://api.twilio.com --hosts api.twilio.com \\
+      --auth basic --username ACCOUNT_SID --secret-env ACME_SECRET
+  .venv/bin/python manage.py create_member anna --business acme --role manager --password-stdin
+  .venv/bin/python manage.py import_calls calls.csv --business acme
+"""
+
+
+class Command(BaseCommand):
+    """The supervisor: web, cluster, sweep, and for the demo its provider; one process that ends them all."""
+
+    help = "Serve the product on this machine: web, cluster and sweep under one process. SIGTERM or Ctrl-C ends it."
+    requires_system_checks = ()  # run below, once everything is prepared
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What to do before serving."""
+        parser.add_argument("--prepare", action="store_true", help="first do what `prepare` does")
+        parser.add_argument(
+            "--new-storage", action="store_true", help="with --prepare: make an empty recordings folder if it is gone"
+        )
+        parser.add_argument(
+            "--demo",
+            action=BooleanOptionalAction,
+            default=False,
+            help="load demo data and run a demo provider; on loopback only, since its passwords are public",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Refuse what can't work, end what was left behind, prepare, serve. Exit 3 says what to put right."""
+        if options["demo"] and not is_loopback(settings.BIND):
+            raise _unfit(
+                f"The demo's passwords are public, so it serves this machine only: BIND={settings.BIND} is refused. "
+                "Leave BIND out, or use --no-demo."
+            )
+        run_folder = RunFolder(Path(settings.RUN_DIR))
+        try:
+            with run_folder.held():
+                run_folder.end_leftovers()
+                with ports.hold(settings.BIND, settings.PORT):
+                    demo_port = _allow_demo_provider() if options["demo"] else None
+                    words = self._prepare(options, demo_port)
+                    self._serve(run_folder, demo_port, words)
+        except AlreadyServed as error:
+            raise _unfit(
+                f"Process {error.pid} already serves the data folder {settings.PROSAASIL_VAR}. Stop it first, or set "
+                "PROSAASIL_VAR to another folder (and PORT to another port)."
+            ) from None
+        except LeftoversStay as error:
+            pids = ", ".join(map(str, error.pids))
+            raise _unfit(f"Processes of an earlier `serve` can't be ended: {pids}. End them by hand.") from None
+        except ports.PortTaken as error:
+            raise _unfit(f"Can't listen on {error}. Stop what uses it, or set PORT to another one.") from None
+        except KeyboardInterrupt:  # while preparing: nothing has been started
+            sys.exit(130)
+
+    def _prepare(self, options: dict[str, Any], demo_port: int | None) -> str:
+        """What comes before the first process; returns what to tell a person once it runs."""
+        try:
+            if options["prepare"]:
+                call_command("prepare", new_storage=options["new_storage"])
+            elif lacking := unapplied_migrations():
+                raise _unfit(f"The database lacks {lacking} migrations. Run `manage.py prepare`, or `serve --prepare`.")
+            self.check()
+            if demo_port is not None:
+                call_command("load_demo", provider_url=f"http://{ports.LOOPBACK}:{demo_port}")
+                return _about_the_demo(demo_port)
+            return "" if Business.objects.exists() else FIRST_STEPS
+        except SystemCheckError as error:
+            raise _unfit(str(error)) from None
+        except OperationalError as error:
+            raise _unfit(f"The database does not answer: {error}") from None
+        finally:
+            connections.close_all()
+            self.stdout.flush()
+
+    def _serve(self, run_folder: RunFolder, demo_port: int | None, words: str) -> None:
+        os.environ[TOKEN_NAME] = run_folder.token
+        sweeper = Sweeper(import_string("recordings.tasks.sweep"))
+        supervisor = Supervisor(_programs(demo_port), started=run_folder.remember)
+        threading.Thread(target=self._announce, args=(words,), daemon=True).start()
+        sweeper.start()
+        gone = supervisor.run()
+        sweeper.stop(patience=0.5)
+        if gone:
+            run_folder.forget()
+        if sweeper.is_alive():  # in the middle of a slow statement: the database rolls it back
+            os._exit(0)
+
+    def _announce(self, words: str) -> None:
+        """Say where it is, once it is there."""
+        while not _healthy():
+            time.sleep(0.1)
+        self.stdout.write(f"\nprosaasil is at {settings.PUBLIC_URL}\n{words}Ctrl-C ends it.")
+        self.stdout.flush()
+
+
+def _unfit(words: str) -> CommandError:
+    return CommandError(words, returncode=ENVIRONMENT)
+
+
+def _about_the_demo(port: int) -> str:
+    lines = [f"  {company.name}: {company.manager} (manager), {company.listener} (listener)" for company in COMPANIES]
+    lines.append(f"  all of it, at {settings.PUBLIC_URL}/admin/: {OPERATOR} (operator)")
+    lines.append(
+        f"What the demo provider has seen and can do wrong: http://{ports.LOOPBACK}:{port}/_control/misbehaviours"
+    )
+    return "\n".join([f"Demo logins, each with the password {PASSWORD}:", *lines, ""])
+
+
+def _programs(demo_port: int | None) -> list[Program]:
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    web, cluster = Program("web", [*manage, "web"], "web"), Program("cluster", [*manage, "qcluster"], "cluster")
+    if demo_port is None:
+        return [web, cluster]
+    command = [*manage, "demo_provider", "--port", str(demo_port)]
+    provider = Program("demo", command, "command", last=True)
+    # Without a provider that answers, what waits would fail at once.
+    return [provider, web, replace(cluster, may_start=partial(ports.accepts, demo_port))]
+
+
+def _allow_demo_provider() -> int:
+    """Choose the demo provider's port, the last one if it is free, and allow downloads from it; returns it."""
+    memory = Path(settings.PROSAASIL_VAR) / "demo.json"
+    try:
+        last = int(json.loads(memory.read_text())["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        last = None
+    port = ports.free_port(last)
+    memory.write_text(json.dumps({"port": port}))
+    allowed = settings.RECORDINGS_ALLOW_PRIVATE_HOSTS | {f"{ports.LOOPBACK}:{port}"}
+    settings.RECORDINGS_ALLOW_PRIVATE_HOSTS = frozenset(allowed)  # for this process, which has read its settings
+    os.environ["RECORDINGS_ALLOW_PRIVATE_HOSTS"] = ",".join(sorted(allowed))  # for those that it starts
+    return port
+
+
+def _healthy() -> bool:
+    host = {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(settings.BIND, settings.BIND)  # noqa: S104 - compared, not bound
+    connection = http.client.HTTPConnection(host, settings.PORT, timeout=5)
+    try:
+        connection.request("GET", "/healthz", headers={"Host": "localhost"})
+        return connection.getresponse().status < 500
+    except OSError:
+        return False
+    finally:
+        connection.close()
