@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import django_filters
@@ -26,9 +26,9 @@ _YEARS = range(1970, 2200)  # what both databases hold in every time zone
 
 
 class MomentField(forms.CharField):
-    """A day (2026-11-23) or a time (2026-11-23T10:30:00Z). Cleans to a date, or to a datetime that knows its offset or not."""
+    """A day (2026-11-23) or a time (2026-11-23T10:30:00Z): a date, or a datetime that knows its offset or not."""
 
-    default_error_messages = {
+    default_error_messages: ClassVar = {
         "invalid": _("Use a date such as 2026-11-23, or a time such as 2026-11-23T10:30:00Z."),
     }
 
@@ -46,7 +46,7 @@ class MomentField(forms.CharField):
         return found
 
 
-class MomentFilter(django_filters.Filter):
+class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
     """From or up to a moment. A day begins at midnight in the business's zone, and `until` a day includes it."""
 
     field_class = MomentField
@@ -63,7 +63,7 @@ class MomentFilter(django_filters.Filter):
         return queryset.filter(**{f"{self.field_name}__{self.lookup_expr}": value.astimezone(UTC)})
 
 
-class CallFilter(django_filters.FilterSet):
+class CallFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped
     """Calls by what people and programs look for. `errors` says what makes no sense; ask `is_valid()` before `qs`."""
 
     search = django_filters.CharFilter(method="by_search", max_length=200)
@@ -77,7 +77,7 @@ class CallFilter(django_filters.FilterSet):
 
     class Meta:
         model = CallLog
-        fields: list[str] = []
+        fields: ClassVar[list[str]] = []
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class CallFilter(django_filters.FilterSet):
         super().__init__(data, queryset, **kwargs)
 
     def by_search(self, queryset: QuerySet[CallLog], name: str, value: str) -> QuerySet[CallLog]:
-        """By digits what looks like a phone number (national and international forms meet); else by call SID or agent."""
+        """Digits find numbers (national and international forms meet), other words an agent, and both a call SID."""
         text = value.strip()
         if not text:
             return queryset

@@ -92,6 +92,8 @@ def _database() -> dict[str, Any]:
         return config | {
             "CONN_MAX_AGE": None,
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": pragmas},
+            # A file: threads that share a database in memory meet locks that wait for nobody.
+            "TEST": {"NAME": str(PROSAASIL_VAR / "test.sqlite3")},
         }
     if PROSAASIL_ROLE == "web":
         # Many threads share few connections. Never in a cluster: a pool does not survive its forks.

@@ -1,6 +1,20 @@
 """Where each address leads."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from recordings.api.schema import UnknownView
+from recordings.health import healthz, readyz
+
+urlpatterns = [
+    path("", include("recordings.page_urls")),
+    path("admin/", admin.site.urls),
+    path("api/", include("recordings.urls")),
+    re_path(r"^api\Z", UnknownView.as_view()),
+    path("healthz", healthz),
+    path("readyz", readyz),
+]
+handler400 = "recordings.problems.bad_request"
+handler403 = "recordings.problems.permission_denied"
+handler404 = "recordings.problems.page_not_found"
+handler500 = "recordings.problems.server_error"

@@ -2,40 +2,44 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from django.conf import settings
-from django.db.models import Case, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, Count, IntegerField, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings.lifecycle import COOLDOWN, Answer
+from recordings.part import PART
 from recordings.reasons import GONE_FOR_GOOD, Reason
 from recordings.storage import default_storage
+
+Rows = TypeVar("Rows", bound=QuerySet[CallLog])
 
 SOONEST, LATEST = 1, 60
 """Seconds: the bounds of every `retry_after`."""
 
 USUAL_DOWNLOAD = 2.0
-"""Seconds that one slot is thought to need for one recording, where the queue's length is all we know."""
+"""Seconds that a slot is thought to need for a recording, where the queue's length is all we know."""
 
 
 def payload(row: CallLog, outcome: Answer | None = None) -> dict[str, Any]:
-    """The status of a recording, ready for JSON. `outcome` is what this request did, where it could do something.
+    """The status of a recording, ready for JSON; `outcome` is what this request did, where it may do something.
 
-    Times are ISO 8601 UTC, durations and `retry_after` seconds. Makes no query; looks at the growing file's size.
+    Times are ISO 8601 UTC, durations and `retry_after` seconds. Makes no query, but looks at a growing file's size.
     """
-    done = bytes_done(row)
+    done = _bytes_done(row)
     return {
         "call_sid": row.call_sid,
         "recording_sid": row.recording_sid,
         "status": str(row.recording_download_status),
         "playable": row.recording_download_status == RecordingStatus.READY,
-        "outcome": None if outcome is None else outcome.value,
+        "outcome": outcome.value if outcome else None,
         "updated_at": iso(row.updated_at),
-        "retry_after": retry_after(row, done, outcome),
-        "message": message(row, outcome),
+        "retry_after": _retry_after(row, done, outcome),
+        "message": words(row)[1],
         "reason": row.recording_reason or None,
         "permanent": row.recording_permanent,
         "fail_count": row.recording_fail_count,
@@ -47,10 +51,105 @@ def payload(row: CallLog, outcome: Answer | None = None) -> dict[str, Any]:
     }
 
 
+def words(row: CallLog) -> tuple[str, str]:
+    """A label for the status, and a sentence that says what is so and what to do next; both translated."""
+    label = str(RecordingStatus(row.recording_download_status).label)
+    match row.recording_download_status:
+        case _ if row.recording_url is None:
+            return _("No recording"), _("This call has no recording.")
+        case RecordingStatus.MISSING:
+            return label, _("Press Play to fetch this recording.")
+        case RecordingStatus.QUEUED:
+            return label, _("This recording is about to be downloaded.")
+        case RecordingStatus.DOWNLOADING:
+            return label, _("This recording is being downloaded.")
+        case RecordingStatus.READY:
+            return label, _("Press Play to listen.")
+        case _:
+            return _words_of_failure(row)
+
+
+def is_gone(row: CallLog) -> bool:
+    """Whether the audio no longer exists anywhere: 410, where another failure that stays is 409."""
+    return row.recording_permanent and row.recording_reason in GONE_FOR_GOOD
+
+
+def with_queue_ahead(rows: Rows) -> Rows:
+    """Each with `queue_ahead`: how many clicks will be taken before it, while it waits as a click. Not for lists."""
+    ahead = CallLog.objects.order_by().filter(
+        recording_download_status=RecordingStatus.QUEUED,
+        recording_priority=PRIORITY_CLICK,  # the highest; as an equation, so that the index serves the time as well
+        recording_last_enqueue_at__lt=OuterRef("recording_last_enqueue_at"),
+    )
+    count = Subquery(ahead.values("recording_download_status").annotate(count=Count("pk")).values("count"))
+    waits = When(
+        recording_download_status=RecordingStatus.QUEUED,
+        recording_priority=PRIORITY_CLICK,
+        then=Coalesce(count, 0),
+    )
+    return rows.annotate(queue_ahead=Case(waits, default=None, output_field=IntegerField()))
+
+
 def iso(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC, with a Z."""
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
-def with_queue_ahead[Rows: QuerySet[CallLog]](rows: Rows) -> Rows:
-    """Each with `queue_ahead`: how many clicks are claimed before it while it waits itself. For reading single rows."""
+def _words_of_failure(row: CallLog) -> tuple[str, str]:
+    label = str(RecordingStatus.FAILED.label)
+    reason = Reason(row.recording_reason).label if row.recording_reason in Reason.values else _("The download failed.")
+    if is_gone(row):
+        return label, str(reason)
+    if row.recording_permanent:
+        return label, _("%(reason)s A manager can try again.") % {"reason": reason}
+    if row.recording_next_retry_at:
+        return label, _("%(reason)s We will try again shortly.") % {"reason": reason}
+    return label, _("%(reason)s Press “Try again”.") % {"reason": reason}
+
+
+def _bytes_done(row: CallLog) -> int | None:
+    """How many bytes are here. The size of the part is the progress: no row is written for it."""
+    if row.recording_download_status != RecordingStatus.DOWNLOADING:
+        return row.recording_bytes
+    try:
+        return default_storage().path(f"{row.pk}/{row.recording_token}{PART}").stat().st_size
+    except (OSError, ValueError):  # not begun, or just renamed
+        return 0
+
+
+def _retry_after(row: CallLog, done: int | None, outcome: Answer | None) -> int | None:
+    """Seconds after which asking again is worth it; None when it is not."""
+    match row.recording_download_status:
+        case RecordingStatus.DOWNLOADING:
+            wait = _until_downloaded(row, done or 0)
+        case RecordingStatus.QUEUED:
+            wait = _until_claimed(row)
+        case RecordingStatus.FAILED if row.recording_next_retry_at:
+            wait = -_since(row.recording_next_retry_at)
+        case RecordingStatus.MISSING if outcome is Answer.COOLING_DOWN and row.recording_last_enqueue_at:
+            wait = COOLDOWN - _since(row.recording_last_enqueue_at)
+        case RecordingStatus.MISSING if outcome is not None:
+            wait = SOONEST
+        case _:
+            return None
+    return max(SOONEST, min(LATEST, math.ceil(wait)))
+
+
+def _until_downloaded(row: CallLog, done: int) -> float:
+    """From the speed of this download; while that is not known, from how long it has taken so far."""
+    took = max(0.1, _since(row.recording_started_at))
+    if done and row.recording_bytes_total:
+        return max(0, row.recording_bytes_total - done) * took / done
+    return took / 2
+
+
+def _until_claimed(row: CallLog) -> float:
+    """From the queue ahead where it was counted, or from how long it has waited so far."""
+    ahead: int | None = getattr(row, "queue_ahead", None)
+    if ahead is not None:
+        return (1 + ahead / settings.RECORDINGS_SLOTS) * USUAL_DOWNLOAD
+    return max(USUAL_DOWNLOAD, _since(row.recording_last_enqueue_at) / 2)
+
+
+def _since(moment: datetime | None) -> float:
+    return (timezone.now() - moment).total_seconds() if moment else 0.0

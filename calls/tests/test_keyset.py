@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from calls.keyset import BadCursor, Order, Page, paginate
-from calls.models import Business, CallLog
-from calls.tests.factories import NOON, make_business, make_call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
+
+from calls.keyset import BadCursor, Order, Page, paginate
+from calls.models import Business, CallLog
+from calls.tests.factories import NOON, make_business, make_call
 
 pytestmark = pytest.mark.django_db
 
@@ -83,7 +84,9 @@ def test_a_page_of_nothing_has_no_neighbours(business: Business) -> None:
     assert page() == Page([], None, None)
 
 
-def test_a_page_is_one_query_at_any_depth(business: Business, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_page_is_one_query_at_any_depth(
+    business: Business, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     for _ in range(6):
         make_call(business)
     cursor = page().next
@@ -105,7 +108,8 @@ def packed(text: str) -> str:
 @pytest.mark.parametrize(
     "cursor",
     [
-        "x", "====", "a" * 5000, "\x00", "עברית", packed(" "), packed("7"), packed("{}"), packed("[]"), packed("[" * 100),
+        "x", "====", "a" * 5000, "\x00", "עברית", packed(" "), packed("7"), packed("{}"), packed("[]"),
+        packed("[" * 100),
         packed('["newest","n","2026-11-23T10:00:00+00:00","1"]'),
         packed('["newest","n","2026-11-23T10:00:00+00:00",true]'),
         packed('["newest","n","2026-11-23T10:00:00+00:00",99999999999999999999]'),
@@ -123,7 +127,11 @@ def test_a_cursor_that_we_did_not_give_is_refused(cursor: str) -> None:
         page(cursor)
 
 
-@given(st.one_of(st.text(max_size=300), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr).map(packed)))
+@given(
+    st.one_of(
+        st.text(max_size=300), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr).map(packed)
+    )
+)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_at_all_makes_a_page_fail_otherwise(cursor: str) -> None:
     try:

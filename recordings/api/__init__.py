@@ -1,0 +1,1 @@
+"""REST: each view parses, calls one verb, answers. The contract is docs/openapi.json."""

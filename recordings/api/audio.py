@@ -1,0 +1,73 @@
+"""The audio of a ready recording as a response; and what happens when its file is not there after all."""
+
+import os
+import re
+
+from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from calls.models import CallLog
+from recordings.models import Recording
+from recordings.playback.responses import audio_response
+from recordings.problems import Problem
+from recordings.storage import StorageAway, default_storage
+
+EXTENSIONS = {"audio/wav": "wav", "audio/mpeg": "mp3", "audio/flac": "flac", "audio/ogg": "ogg"}
+_UNSAFE = re.compile(r"[^A-Za-z0-9+-]+")
+
+
+class Lost(Exception):
+    """The file of a ready recording is gone, or is not as long as it was; the storage itself is there."""
+
+
+def audio(request: Request, row: CallLog) -> HttpResponseBase:
+    """200, 206, 304 or 416 for a ready recording. Raises Lost; a Problem (503) when the storage is away."""
+    storage = default_storage()
+    try:
+        file = storage.open(row.recording_file)
+    except StorageAway as error:
+        raise storage_away() from error
+    except (FileNotFoundError, ValueError) as error:
+        raise Lost from error
+    if os.fstat(file.fileno()).st_size != row.recording_bytes:
+        file.close()
+        raise Lost
+    response = audio_response(request._request, file, content_type=row.recording_content_type, filename=file_name(row))
+    if response.status_code == 416:
+        detail = _("The recording ends before the range begins.")
+        headers = {name: response[name] for name in ("Content-Range", "Accept-Ranges")}
+        raise Problem(416, "range_not_satisfiable", detail, headers=headers)
+    return response
+
+
+def put_right(row: CallLog) -> None:
+    """A ready recording whose file is gone is missing, and can be asked for again. Another's repair counts as well."""
+    Recording.objects.lose(row)
+    row.refresh_from_db()
+
+
+def demand_file(row: CallLog) -> None:
+    """Raises Lost unless the file of a ready recording is there; a Problem (503) when the storage is away."""
+    try:
+        size = default_storage().size(row.recording_file)
+    except StorageAway as error:
+        raise storage_away() from error
+    except (FileNotFoundError, ValueError) as error:
+        raise Lost from error
+    if size != row.recording_bytes:
+        raise Lost
+
+
+def storage_away() -> Problem:
+    """503: nothing is wrong with the recording."""
+    detail = _("The recordings cannot be reached at the moment. Please try again later.")
+    return Problem(503, "storage_away", detail, headers={"Retry-After": "10"})
+
+
+def file_name(row: CallLog) -> str:
+    """What the browser offers to save it as, with the local time: 2026-11-23_1030_+972541234567_+97231234567.mp3."""
+    started = row.started_at.astimezone(row.business.zone).strftime("%Y-%m-%d_%H%M")
+    numbers = [_UNSAFE.sub("", number) for number in (row.from_number, row.to_number)]
+    extension = EXTENSIONS.get(row.recording_content_type, "bin")
+    return "_".join([started, *filter(None, numbers)]) + f".{extension}"

@@ -1,0 +1,117 @@
+"""GET recordings/{call_sid}/stream: the audio, or the download of it."""
+
+import re
+
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+
+from calls.models import CallLog, RecordingStatus
+from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
+from recordings.api.base import CALL_SID, ApiView, answered, find, problems
+from recordings.lifecycle import Answer, Ask
+from recordings.models import Recording
+from recordings.playback.waiting import LONGEST, long_answers, lookout
+from recordings.serializers import PayloadSerializer, RecordingProblemSerializer
+
+_WAIT = re.compile(r'\s*wait\s*=\s*(?:([0-9]{1,9})|"([0-9]{1,9})")\s*(?:;.*)?', re.IGNORECASE)
+_SAME = {"same-origin", "same-site", "none"}
+_HOPEFUL = {Answer.ENQUEUED, Answer.UNDER_WAY, Answer.BACKING_OFF}
+
+
+class StreamView(ApiView):
+    """The audio of one recording."""
+
+    @extend_schema(
+        operation_id="recordings_stream",
+        parameters=[
+            CALL_SID,
+            OpenApiParameter("Range", str, "header", description="One range of bytes."),
+            OpenApiParameter("Prefer", str, "header", description="`wait=N`: hold up to N ≤ 25 s (RFC 7240)."),
+        ],
+        responses={
+            **{(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in EXTENSIONS},
+            202: OpenApiResponse(PayloadSerializer, description="Not here yet; see Retry-After and Location."),
+            304: None,
+            **problems(401, 403, 404, 416, 503),
+            **problems(409, 410, schema=RecordingProblemSerializer),
+        },
+    )  # fmt: skip
+    def get(self, request: Request, call_sid: str) -> HttpResponseBase:
+        """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
+        row = find(request.user, Recording.objects.select_related("business"), call_sid)
+        if not may_start(request):
+            return _look(request, row)
+        played = _play(request, row)
+        seconds = wait_preferred(request)
+        if seconds and played in _HOPEFUL:
+            return _hold(request, row, seconds, played)
+        return answered(row, played) if isinstance(played, Answer) else played
+
+
+def _look(request: Request, row: CallLog) -> HttpResponseBase:
+    """The answer to a request that may start nothing: nothing is written."""
+    match row.recording_download_status:
+        case RecordingStatus.READY:
+            try:
+                return audio(request, row)
+            except Lost:
+                row.recording_download_status = RecordingStatus.MISSING  # as it will be found, in this answer only
+                return answered(row, Answer.NOT_STARTED)
+        case RecordingStatus.FAILED if row.recording_next_retry_at is None:
+            return answered(row, Answer.FAILED)
+        case RecordingStatus.QUEUED | RecordingStatus.DOWNLOADING:
+            return answered(row, Answer.UNDER_WAY)
+        case _:
+            return answered(row, Answer.NOT_STARTED)
+
+
+def _play(request: Request, row: CallLog) -> HttpResponseBase | Answer:
+    """The audio, or what asking for it did. A file that is gone is put right, and asked for once."""
+    for _ in range(2):
+        answer: Answer = Answer.READY
+        if row.recording_download_status != RecordingStatus.READY:
+            answer = Recording.objects.ask(row, Ask.PLAY)
+        if answer is not Answer.READY:
+            return answer
+        try:
+            return audio(request, row)
+        except Lost:
+            put_right(row)
+    return answer  # READY twice, and twice no file: the client asks again
+
+
+def _hold(request: Request, row: CallLog, seconds: int, answer: Answer) -> HttpResponseBase:
+    """Hold the request until there is something new to say, and then say it. Without a free place, answer at once."""
+    with long_answers().place() as taken:
+        if not taken:
+            return answered(row, answer)
+        lookout.wait(row, seconds)
+        row.refresh_from_db()
+        played = _play(request, row)
+    if played is Answer.UNDER_WAY:
+        played = answer  # what this request did is what it did at first
+    response = answered(row, played) if isinstance(played, Answer) else played
+    response["Preference-Applied"] = f"wait={seconds}"
+    return response
+
+
+def may_start(request: Request) -> bool:
+    """Only a GET, that is no prefetch, and from a browser only one that another site did not cause.
+
+    Sec-Fetch-Site and Sec-Purpose: Fetch Metadata, W3C. A program's token can't be sent by another site's page.
+    """
+    headers = request.headers
+    guesses = (headers.get("Sec-Purpose"), headers.get("Purpose"), headers.get("X-Purpose"), headers.get("X-Moz"))
+    if request.method != "GET" or any("prefetch" in (guess or "").lower() for guess in guesses):
+        return False
+    return request.auth is not None or headers.get("Sec-Fetch-Site", "none").strip().lower() in _SAME
+
+
+def wait_preferred(request: Request) -> int:
+    """The N of `Prefer: wait=N` (RFC 7240 §4.3), at most LONGEST; else 0. What makes no sense is ignored (§2)."""
+    for preference in request.headers.get("Prefer", "").split(","):
+        if found := _WAIT.fullmatch(preference):
+            return min(LONGEST, int(found[1] or found[2]))
+    return 0

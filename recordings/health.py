@@ -1,0 +1,78 @@
+"""GET /healthz: this process answers. GET /readyz: it can do its work: database, storage, workers."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.db import Error, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from recordings.storage import StorageAway, default_storage
+
+SIGN_OF_LIFE = "cluster.alive"
+"""In the run folder; the queue's pusher touches it at least every 2 s."""
+
+SILENT = 15
+"""Seconds without a sign of life after which the workers count as dead."""
+
+
+class Unwell(Exception):
+    """What is wrong, in words that may be shown to anybody."""
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 while the process answers at all. Looks at nothing else: a restart would mend nothing else."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when every check is well, else 503; the body says which is not, and how."""
+    checks = {name: _outcome(check) for name, check in _CHECKS.items()}
+    well = all(outcome == "ok" for outcome in checks.values())
+    return JsonResponse({"status": "ok" if well else "failing", "checks": checks}, status=200 if well else 503)
+
+
+def _outcome(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Unwell as error:
+        return str(error)
+    return "ok"
+
+
+def _database() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Error as error:
+        raise Unwell("does not answer") from error
+
+
+def _storage() -> None:
+    storage = default_storage()
+    try:
+        storage.check()
+    except StorageAway as error:
+        raise Unwell("its marker file is not there") from error
+    if not storage.writable():
+        raise Unwell("cannot be written to")
+
+
+def _workers() -> None:
+    alive = Path(settings.RUN_DIR) / SIGN_OF_LIFE
+    try:
+        silent = time.time() - alive.stat().st_mtime
+    except OSError as error:
+        raise Unwell("gave no sign of life") from error
+    if silent > SILENT:
+        raise Unwell(f"gave no sign of life for {silent:.0f} s")
+
+
+_CHECKS: dict[str, Callable[[], None]] = {"database": _database, "storage": _storage, "workers": _workers}

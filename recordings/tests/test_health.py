@@ -1,0 +1,81 @@
+"""recordings/health.py: is the process alive, and can it do its work?"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from recordings.tests.api import storage  # noqa: F401  (a fixture)
+
+
+@pytest.fixture
+def alive(settings: Settings, tmp_path: Path) -> Path:
+    """The workers' sign of life, fresh."""
+    settings.RUN_DIR = tmp_path
+    sign = tmp_path / "cluster.alive"
+    sign.touch()
+    return sign
+
+
+def ready() -> tuple[int, dict[str, str]]:
+    response = Client().get("/readyz")
+    assert "no-store" in response["Cache-Control"]
+    body = response.json()
+    assert body["status"] == ("ok" if response.status_code == 200 else "failing")
+    return response.status_code, body["checks"]
+
+
+WELL = {"database": "ok", "storage": "ok", "workers": "ok"}
+
+
+def test_a_process_that_answers_is_healthy_without_a_database() -> None:
+    response = Client().get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert Client().head("/healthz").status_code == 200
+    assert Client().post("/healthz").status_code == 405
+
+
+@pytest.mark.django_db
+def test_all_well_is_ready_in_one_query(alive: Path, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(1):
+        assert ready() == (200, WELL)
+
+
+@pytest.mark.django_db
+def test_silent_workers_are_named(alive: Path) -> None:
+    os.utime(alive, (time.time() - 40, time.time() - 40))
+    assert ready() == (503, WELL | {"workers": "gave no sign of life for 40 s"})
+    alive.unlink()
+    assert ready() == (503, WELL | {"workers": "gave no sign of life"})
+
+
+@pytest.mark.django_db
+def test_storage_that_is_away_is_named_and_never_marked_again(alive: Path, storage: Path) -> None:  # noqa: F811
+    shutil.rmtree(storage)
+    assert ready() == (503, WELL | {"storage": "its marker file is not there"})
+    storage.mkdir()
+    assert ready()[0] == 503
+    assert list(storage.iterdir()) == []
+
+
+@pytest.mark.django_db
+def test_a_check_leaves_nothing_in_the_storage(alive: Path, storage: Path) -> None:  # noqa: F811
+    before = sorted(storage.iterdir())
+    ready()
+    assert sorted(storage.iterdir()) == before
+
+
+@pytest.mark.django_db
+def test_a_database_that_does_not_answer_is_named_without_its_address(
+    alive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OperationalError('connection to "db.internal" failed: password=hunter2')
+
+    monkeypatch.setattr("recordings.health.connection.cursor", refuse)
+    assert ready() == (503, WELL | {"database": "does not answer"})
