@@ -33,8 +33,12 @@ def ring() -> None:
 
 
 def is_rung() -> bool:
-    """Whether a bell waits to be heard. One that a dead worker took stays locked for long and does not count."""
-    return OrmQ.objects.filter(lock__lte=timezone.now()).exists()
+    """Whether a bell waits to be heard. One that a dead worker took stays locked for long and does not count.
+
+    Nor do the schedules' tasks: a clean-up that waits behind the sweep would silence every sweep.
+    """
+    waiting = OrmQ.objects.filter(lock__lte=timezone.now())
+    return any(queued.task.get("func") == DRAIN for queued in waiting.iterator(chunk_size=100))
 
 
 def prune(older_than: timedelta = timedelta(days=1)) -> int:

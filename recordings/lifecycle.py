@@ -102,8 +102,11 @@ class RecordingQuerySet(LeaseQuerySet):
         log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
         return answer
 
-    def queue(self, ask: Ask, priority: int = PRIORITY_BULK) -> int:
-        """Queue all of these that may be, under one bell; the answer is how many."""
+    def queue(self, ask: Ask, priority: int = PRIORITY_BULK, *, ring: bool = True) -> int:
+        """Queue all of these that may be, under one bell; the answer is how many.
+
+        `ring=False` is for a further chunk of bulk work, whose first chunk rang.
+        """
         anew = {} if ask is Ask.PLAY else NO_COUNTS
         with transaction.atomic():
             rows = self.queueable(ask).locked()
@@ -116,7 +119,7 @@ class RecordingQuerySet(LeaseQuerySet):
                 recording_last_enqueue_at=now(),
                 recording_priority=priority,
             )
-            if queued:
+            if queued and ring:
                 bell.ring()
         return queued
 

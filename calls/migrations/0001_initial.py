@@ -11,7 +11,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,75 +19,311 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Business',
+            name="Business",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(unique=True, verbose_name='slug')),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('timezone', models.CharField(default='UTC', help_text='Governs the dates on the pages of this business.', max_length=64, validators=[calls.models.validate_timezone], verbose_name='time zone')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(unique=True, verbose_name="slug")),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                (
+                    "timezone",
+                    models.CharField(
+                        default="UTC",
+                        help_text="Governs the dates on the pages of this business.",
+                        max_length=64,
+                        validators=[calls.models.validate_timezone],
+                        verbose_name="time zone",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'business',
-                'verbose_name_plural': 'businesses',
-                'ordering': ['slug'],
+                "verbose_name": "business",
+                "verbose_name_plural": "businesses",
+                "ordering": ["slug"],
             },
         ),
         migrations.CreateModel(
-            name='Member',
+            name="Member",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('listener', 'Listener'), ('manager', 'Manager')], default='listener', max_length=16, verbose_name='role')),
-                ('business', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='calls.business', verbose_name='business')),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='member', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("listener", "Listener"), ("manager", "Manager")],
+                        default="listener",
+                        max_length=16,
+                        verbose_name="role",
+                    ),
+                ),
+                (
+                    "business",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="calls.business",
+                        verbose_name="business",
+                    ),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="member",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'member',
-                'verbose_name_plural': 'members',
+                "verbose_name": "member",
+                "verbose_name_plural": "members",
             },
         ),
         migrations.CreateModel(
-            name='CallLog',
+            name="CallLog",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('call_sid', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9_.-]{1,64}\\Z', '1 to 64 of A–Z, a–z, 0–9, _, - and .')], verbose_name='call SID')),
-                ('direction', models.CharField(choices=[('inbound', 'Inbound'), ('outbound', 'Outbound')], default='inbound', max_length=8, verbose_name='direction')),
-                ('from_number', models.CharField(blank=True, max_length=64, verbose_name='from')),
-                ('to_number', models.CharField(blank=True, max_length=64, verbose_name='to')),
-                ('search_digits', models.CharField(blank=True, editable=False, max_length=136)),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('ringing', 'Ringing'), ('in-progress', 'In progress'), ('completed', 'Completed'), ('busy', 'Busy'), ('failed', 'Failed'), ('no-answer', 'No answer'), ('canceled', 'Cancelled')], default='completed', max_length=16, verbose_name='call status')),
-                ('agent', models.CharField(blank=True, max_length=200, verbose_name='agent')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('duration', models.PositiveIntegerField(blank=True, null=True, verbose_name='duration (s)')),
-                ('created_at', models.DateTimeField(db_default=models.ExpressionWrapper(django.db.models.expressions.CombinedExpression(django.db.models.functions.datetime.Now(), '+', models.Value(datetime.timedelta(0))), output_field=models.DateTimeField()), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=models.ExpressionWrapper(django.db.models.expressions.CombinedExpression(django.db.models.functions.datetime.Now(), '+', models.Value(datetime.timedelta(0))), output_field=models.DateTimeField()), editable=False)),
-                ('recording_url', models.CharField(blank=True, max_length=2000, null=True, verbose_name='recording address')),
-                ('recording_sid', models.CharField(blank=True, max_length=64, null=True, verbose_name='recording SID')),
-                ('recording_download_status', models.CharField(choices=[('missing', 'Not downloaded'), ('queued', 'Waiting'), ('downloading', 'Downloading'), ('ready', 'Ready'), ('failed', 'Failed')], db_default='missing', default='missing', max_length=12, verbose_name='recording')),
-                ('recording_priority', models.SmallIntegerField(db_default=0, default=0, editable=False)),
-                ('recording_last_enqueue_at', models.DateTimeField(editable=False, null=True, verbose_name='last enqueued')),
-                ('recording_started_at', models.DateTimeField(editable=False, null=True, verbose_name='download started')),
-                ('recording_token', models.CharField(editable=False, max_length=32, null=True)),
-                ('recording_lease_until', models.DateTimeField(editable=False, null=True, verbose_name='lease until')),
-                ('recording_fail_count', models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, verbose_name='failures')),
-                ('recording_crash_count', models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, verbose_name='crashes')),
-                ('recording_next_retry_at', models.DateTimeField(editable=False, null=True, verbose_name='next retry')),
-                ('recording_reason', models.CharField(blank=True, db_default='', default='', editable=False, max_length=24, verbose_name='reason')),
-                ('recording_permanent', models.BooleanField(db_default=False, default=False, editable=False, verbose_name='permanent')),
-                ('recording_bytes_total', models.BigIntegerField(editable=False, null=True)),
-                ('recording_content_type', models.CharField(blank=True, db_default='', default='', editable=False, max_length=32)),
-                ('recording_file', models.CharField(blank=True, db_default='', default='', editable=False, max_length=64, verbose_name='file')),
-                ('recording_bytes', models.BigIntegerField(editable=False, null=True, verbose_name='bytes')),
-                ('recording_sha256', models.CharField(blank=True, db_default='', default='', editable=False, max_length=64)),
-                ('recording_duration', models.FloatField(editable=False, null=True, verbose_name='recording duration (s)')),
-                ('recording_ready_at', models.DateTimeField(editable=False, null=True, verbose_name='ready since')),
-                ('business', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='calls', to='calls.business', verbose_name='business')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "call_sid",
+                    models.CharField(
+                        max_length=64,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9_.-]{1,64}\\Z", "1 to 64 of A–Z, a–z, 0–9, _, - and ."
+                            )
+                        ],
+                        verbose_name="call SID",
+                    ),
+                ),
+                (
+                    "direction",
+                    models.CharField(
+                        choices=[("inbound", "Inbound"), ("outbound", "Outbound")],
+                        default="inbound",
+                        max_length=8,
+                        verbose_name="direction",
+                    ),
+                ),
+                ("from_number", models.CharField(blank=True, max_length=64, verbose_name="from")),
+                ("to_number", models.CharField(blank=True, max_length=64, verbose_name="to")),
+                ("search_digits", models.CharField(blank=True, editable=False, max_length=136)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("ringing", "Ringing"),
+                            ("in-progress", "In progress"),
+                            ("completed", "Completed"),
+                            ("busy", "Busy"),
+                            ("failed", "Failed"),
+                            ("no-answer", "No answer"),
+                            ("canceled", "Cancelled"),
+                        ],
+                        default="completed",
+                        max_length=16,
+                        verbose_name="call status",
+                    ),
+                ),
+                ("agent", models.CharField(blank=True, max_length=200, verbose_name="agent")),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("duration", models.PositiveIntegerField(blank=True, null=True, verbose_name="duration (s)")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=models.ExpressionWrapper(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.functions.datetime.Now(), "+", models.Value(datetime.timedelta(0))
+                            ),
+                            output_field=models.DateTimeField(),
+                        ),
+                        editable=False,
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=models.ExpressionWrapper(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.functions.datetime.Now(), "+", models.Value(datetime.timedelta(0))
+                            ),
+                            output_field=models.DateTimeField(),
+                        ),
+                        editable=False,
+                    ),
+                ),
+                (
+                    "recording_url",
+                    models.CharField(blank=True, max_length=2000, null=True, verbose_name="recording address"),
+                ),
+                ("recording_sid", models.CharField(blank=True, max_length=64, null=True, verbose_name="recording SID")),
+                (
+                    "recording_download_status",
+                    models.CharField(
+                        choices=[
+                            ("missing", "Not downloaded"),
+                            ("queued", "Waiting"),
+                            ("downloading", "Downloading"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                        ],
+                        db_default="missing",
+                        default="missing",
+                        max_length=12,
+                        verbose_name="recording",
+                    ),
+                ),
+                ("recording_priority", models.SmallIntegerField(db_default=0, default=0, editable=False)),
+                (
+                    "recording_last_enqueue_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last enqueued"),
+                ),
+                (
+                    "recording_started_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="download started"),
+                ),
+                ("recording_token", models.CharField(editable=False, max_length=32, null=True)),
+                ("recording_lease_until", models.DateTimeField(editable=False, null=True, verbose_name="lease until")),
+                (
+                    "recording_fail_count",
+                    models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, verbose_name="failures"),
+                ),
+                (
+                    "recording_crash_count",
+                    models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, verbose_name="crashes"),
+                ),
+                ("recording_next_retry_at", models.DateTimeField(editable=False, null=True, verbose_name="next retry")),
+                (
+                    "recording_reason",
+                    models.CharField(
+                        blank=True, db_default="", default="", editable=False, max_length=24, verbose_name="reason"
+                    ),
+                ),
+                (
+                    "recording_permanent",
+                    models.BooleanField(db_default=False, default=False, editable=False, verbose_name="permanent"),
+                ),
+                ("recording_bytes_total", models.BigIntegerField(editable=False, null=True)),
+                (
+                    "recording_content_type",
+                    models.CharField(blank=True, db_default="", default="", editable=False, max_length=32),
+                ),
+                (
+                    "recording_file",
+                    models.CharField(
+                        blank=True, db_default="", default="", editable=False, max_length=64, verbose_name="file"
+                    ),
+                ),
+                ("recording_bytes", models.BigIntegerField(editable=False, null=True, verbose_name="bytes")),
+                (
+                    "recording_sha256",
+                    models.CharField(blank=True, db_default="", default="", editable=False, max_length=64),
+                ),
+                (
+                    "recording_duration",
+                    models.FloatField(editable=False, null=True, verbose_name="recording duration (s)"),
+                ),
+                ("recording_ready_at", models.DateTimeField(editable=False, null=True, verbose_name="ready since")),
+                (
+                    "business",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="calls",
+                        to="calls.business",
+                        verbose_name="business",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'call',
-                'verbose_name_plural': 'calls',
-                'db_table': 'call_log',
-                'indexes': [models.Index(models.F('business'), models.OrderBy(models.F('started_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='call_newest'), models.Index(models.F('business'), models.F('updated_at'), models.F('id'), name='call_updated'), models.Index(models.F('business'), models.F('recording_download_status'), models.OrderBy(models.F('started_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='call_by_recording'), models.Index(models.F('business'), models.F('agent'), models.OrderBy(models.F('started_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='call_by_agent'), models.Index(models.OrderBy(models.F('recording_priority'), descending=True), models.F('recording_last_enqueue_at'), models.F('id'), condition=models.Q(('recording_download_status', 'queued')), name='recording_queued'), models.Index(models.F('recording_lease_until'), condition=models.Q(('recording_download_status', 'downloading')), name='recording_downloading'), models.Index(models.F('recording_next_retry_at'), condition=models.Q(('recording_download_status', 'failed'), ('recording_next_retry_at__isnull', False)), name='recording_retry'), models.Index(models.F('recording_reason'), models.F('recording_download_status'), condition=models.Q(('recording_url__isnull', False)), name='recording_counts')],
-                'constraints': [models.UniqueConstraint(fields=('business', 'call_sid'), name='call_sid_once_a_business'), models.CheckConstraint(condition=models.Q(('recording_download_status__in', ['missing', 'queued', 'downloading', 'ready', 'failed'])), name='recording_status_known'), models.CheckConstraint(condition=models.Q(models.Q(('recording_download_status', 'downloading'), _negated=True), models.Q(('recording_lease_until__isnull', False), ('recording_token__isnull', False)), _connector='OR'), name='downloading_has_a_lease'), models.CheckConstraint(condition=models.Q(models.Q(('recording_download_status', 'ready'), _negated=True), models.Q(('recording_file', ''), _negated=True), _connector='OR'), name='ready_has_a_file'), models.CheckConstraint(condition=models.Q(('recording_download_status__in', ['missing', 'failed']), ('recording_url__isnull', False), _connector='OR'), name='download_has_an_address'), models.CheckConstraint(condition=models.Q(('recording_permanent', False), ('recording_next_retry_at__isnull', True), _connector='OR'), name='permanent_has_no_retry')],
+                "verbose_name": "call",
+                "verbose_name_plural": "calls",
+                "db_table": "call_log",
+                "indexes": [
+                    models.Index(
+                        models.F("business"),
+                        models.OrderBy(models.F("started_at"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="call_newest",
+                    ),
+                    models.Index(models.F("business"), models.F("updated_at"), models.F("id"), name="call_updated"),
+                    models.Index(
+                        models.F("business"),
+                        models.F("recording_download_status"),
+                        models.OrderBy(models.F("started_at"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="call_by_recording",
+                    ),
+                    models.Index(
+                        models.F("business"),
+                        models.F("agent"),
+                        models.OrderBy(models.F("started_at"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="call_by_agent",
+                    ),
+                    models.Index(
+                        models.OrderBy(models.F("recording_priority"), descending=True),
+                        models.F("recording_last_enqueue_at"),
+                        models.F("id"),
+                        condition=models.Q(("recording_download_status", "queued")),
+                        name="recording_queued",
+                    ),
+                    models.Index(
+                        models.F("recording_lease_until"),
+                        condition=models.Q(("recording_download_status", "downloading")),
+                        name="recording_downloading",
+                    ),
+                    models.Index(
+                        models.F("recording_next_retry_at"),
+                        condition=models.Q(
+                            ("recording_download_status", "failed"), ("recording_next_retry_at__isnull", False)
+                        ),
+                        name="recording_retry",
+                    ),
+                    models.Index(
+                        models.F("recording_reason"),
+                        models.F("recording_download_status"),
+                        condition=models.Q(("recording_url__isnull", False)),
+                        name="recording_counts",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("business", "call_sid"), name="call_sid_once_a_business"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("recording_download_status__in", ["missing", "queued", "downloading", "ready", "failed"])
+                        ),
+                        name="recording_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("recording_download_status", "downloading"), _negated=True),
+                            models.Q(("recording_lease_until__isnull", False), ("recording_token__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="downloading_has_a_lease",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("recording_download_status", "ready"), _negated=True),
+                            models.Q(("recording_file", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="ready_has_a_file",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("recording_download_status__in", ["missing", "failed"]),
+                            ("recording_url__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="download_has_an_address",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("recording_permanent", False), ("recording_next_retry_at__isnull", True), _connector="OR"
+                        ),
+                        name="permanent_has_no_retry",
+                    ),
+                ],
             },
         ),
     ]

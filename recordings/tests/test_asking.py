@@ -1,0 +1,144 @@
+"""Asking for a recording: who may queue what, and when; and the bells that say so."""
+
+from typing import Any
+
+import pytest
+from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
+from recordings.lifecycle import Answer, Ask
+from recordings.models import Recording
+from recordings.reasons import Reason
+from recordings.tests import rows
+from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, now, recording, world
+
+# --- the guards of time ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("ask", [Ask.PLAY, Ask.PERSON, Ask.FORCE])
+def test_the_cooldown_of_what_is_missing_ends_after_sixty_seconds(ask: Ask) -> None:
+    row = recording(MISSING, last_enqueue_at=now())
+    rows.pass_time(55)
+    assert Recording.objects.ask(rows.read(row), ask) == Answer.COOLING_DOWN
+    rows.pass_time(5)
+    assert Recording.objects.ask(rows.read(row), ask) == Answer.ENQUEUED
+
+
+@pytest.mark.django_db
+def test_a_last_enqueue_in_the_future_counts_as_past() -> None:
+    row = recording(MISSING, last_enqueue_at=now(500))
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.ENQUEUED
+
+
+@pytest.mark.django_db
+def test_a_failure_obeys_its_retry_time_and_not_the_cooldown() -> None:
+    row = recording(FAILED, last_enqueue_at=now(), next_retry_at=now(5))
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.BACKING_OFF
+    assert Recording.objects.retry_due() == 0
+    CallLog.objects.update(recording_next_retry_at=now())
+    assert Recording.objects.ask(rows.read(row), Ask.PLAY) == Answer.ENQUEUED
+
+
+EXHAUSTED = {"next_retry_at": None, "fail_count": 5}
+FOR_GOOD = {"next_retry_at": None, "permanent": True, "reason": Reason.UNAUTHORISED}
+DELETED = {"next_retry_at": None, "permanent": True, "reason": Reason.DELETED}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("columns", "play", "person", "force"), [
+    ({}, Answer.BACKING_OFF, Answer.ENQUEUED, Answer.ENQUEUED),
+    (EXHAUSTED, Answer.FAILED, Answer.ENQUEUED, Answer.ENQUEUED),
+    (FOR_GOOD, Answer.FAILED, Answer.FAILED, Answer.ENQUEUED),
+    (DELETED, Answer.FAILED, Answer.FAILED, Answer.FAILED),
+])  # fmt: skip
+def test_who_asks_decides_what_failure_is_beaten(columns: dict[str, Any], play: Answer, person: Answer, force: Answer) -> None:
+    answers = [Recording.objects.ask(recording(FAILED, **columns), ask) for ask in (Ask.PLAY, Ask.PERSON, Ask.FORCE)]
+    assert answers == [play, person, force]
+    assert bells() == answers.count(Answer.ENQUEUED)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("columns", [EXHAUSTED, FOR_GOOD, DELETED])
+def test_what_is_over_is_not_retried_by_itself(columns: dict[str, Any]) -> None:
+    recording(FAILED, **columns)
+    rows.pass_time(100_000)
+    assert (Recording.objects.retry_due(), bells()) == (0, 0)
+
+
+# --- asking ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("status", "answer"), [
+    (QUEUED, Answer.UNDER_WAY), (DOWNLOADING, Answer.UNDER_WAY), (READY, Answer.READY),
+])  # fmt: skip
+def test_asking_for_what_needs_nothing_writes_nothing(status: RecordingStatus, answer: Answer) -> None:
+    row = recording(status, **({"priority": PRIORITY_CLICK} if status == QUEUED else {}))
+    before = world()
+    assert [Recording.objects.ask(row, ask) for ask in (Ask.PLAY, Ask.PERSON, Ask.FORCE)] == [answer] * 3
+    assert world() == before
+
+
+@pytest.mark.django_db
+def test_a_click_on_what_waits_behind_a_backfill_moves_it_up_without_a_bell() -> None:
+    row = recording(QUEUED)
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.UNDER_WAY
+    assert (rows.read(row).recording_priority, bells()) == (PRIORITY_CLICK, 0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("read_as", "is_now", "answer"), [
+    (MISSING, QUEUED, Answer.UNDER_WAY), (MISSING, DOWNLOADING, Answer.UNDER_WAY), (MISSING, READY, Answer.READY),
+    (FAILED, READY, Answer.READY), (FAILED, QUEUED, Answer.UNDER_WAY),
+])  # fmt: skip
+def test_asking_with_an_old_reading_of_the_row_is_answered_from_the_row(
+    read_as: RecordingStatus, is_now: RecordingStatus, answer: Answer
+) -> None:
+    row = recording(is_now)
+    row.recording_download_status = read_as
+    assert Recording.objects.ask(row, Ask.PERSON) == answer
+    assert (row.recording_download_status, bells()) == (is_now, 0)
+
+
+@pytest.mark.django_db
+def test_the_row_in_hand_shows_what_asking_did() -> None:
+    row = recording(FAILED, **EXHAUSTED)
+    Recording.objects.ask(row, Ask.PERSON)
+    assert (row.recording_download_status, row.recording_fail_count, row.recording_reason) == (QUEUED, 0, "")
+
+
+@pytest.mark.django_db
+def test_bulk_work_rings_one_bell_and_waits_behind_clicks() -> None:
+    for _ in range(5):
+        recording()
+    clicked = recording()
+    assert Recording.objects.exclude(pk=clicked.pk).queue(Ask.PERSON) == 5
+    Recording.objects.ask(clicked, Ask.PLAY)
+    assert bells() == 2
+    assert next(iter(Recording.objects.start(1, worker="w"))).pk == clicked.pk
+
+
+@pytest.mark.django_db
+def test_queueing_nothing_rings_nothing() -> None:
+    recording(READY)
+    assert (Recording.objects.queue(Ask.FORCE), bells()) == (0, 0)
+
+
+# --- ring again --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_one_bell_rings_again_for_all_that_wait_in_silence_and_none_while_one_waits_to_be_heard() -> None:
+    for _ in range(3):
+        recording(QUEUED)
+    assert not Recording.objects.ring_again()
+    rows.pass_time(15)
+    assert Recording.objects.ring_again()
+    assert not Recording.objects.ring_again()
+    assert bells() == 1
+
+
+@pytest.mark.django_db
+def test_counts_name_every_status() -> None:
+    recording(READY), recording(READY), recording(FAILED)
+    recording(MISSING, url=None)
+    assert Recording.objects.counts() == {"missing": 0, "queued": 0, "downloading": 0, "ready": 2, "failed": 1}

@@ -1,0 +1,160 @@
+"""The bell: a task in the queue that commits with its row, and a wake-up that is heard at once."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+from recordings import bell
+from recordings.lifecycle import Answer, Ask
+from recordings.models import Recording
+from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, bells, business, held, now, read, recording, world
+
+
+@pytest.fixture(autouse=True)
+def run_folder(settings: Settings, tmp_path: Path) -> None:
+    settings.RUN_DIR = tmp_path
+
+
+@pytest.mark.django_db
+def test_a_bell_is_one_drain_in_the_queue() -> None:
+    bell.ring()
+    assert [queued.task["func"] for queued in OrmQ.objects.all()] == [bell.DRAIN]
+    assert bell.is_rung()
+
+
+@pytest.mark.django_db
+def test_a_bell_that_a_dead_worker_took_does_not_count() -> None:
+    bell.ring()
+    OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=2760))
+    assert not bell.is_rung()
+
+
+@pytest.mark.django_db
+def test_other_tasks_in_the_queue_are_no_bells() -> None:
+    """Else a clean-up that waits behind the sweep would keep the sweep from ringing, each minute anew."""
+    async_task("recordings.tasks.clean_up")
+    assert not bell.is_rung()
+    bell.ring()
+    assert bell.is_rung()
+
+
+@pytest.mark.django_db
+def test_a_task_that_can_not_be_read_is_no_bell() -> None:
+    bell.ring()
+    OrmQ.objects.update(payload="signed with another key")
+    assert not bell.is_rung()
+
+
+# --- the row and the bell commit together --------------------------------------------------------------------------------
+
+
+class Cancelled(Exception):
+    """The transaction of a test is taken back."""
+
+
+def queue() -> None:
+    recording(MISSING, business())
+    assert Recording.objects.queue(Ask.PLAY) == 1
+
+
+def retry_due() -> None:
+    recording(FAILED, next_retry_at=now(-1))
+    assert Recording.objects.retry_due() == 1
+
+
+def give_back() -> None:
+    assert Recording.objects.give_back([held(recording(DOWNLOADING))]) == 1
+
+
+def release() -> None:
+    assert Recording.objects.release(dead=[held(recording(DOWNLOADING))]) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("verb", [queue, retry_due, give_back, release])
+def test_a_rollback_takes_back_the_row_and_the_bell_and_a_commit_keeps_both(verb: object) -> None:
+    business()
+    with bell.Listener("cluster") as listener:
+        with pytest.raises(Cancelled), transaction.atomic():
+            verb()  # type: ignore[operator]
+            assert bells() == 1
+            raise Cancelled
+        assert bells() == 0
+        assert not Recording.objects.filter(recording_download_status=QUEUED).exists()
+        assert not listener.wait(0), "a wake-up was sent for what was never committed"
+        verb()  # type: ignore[operator]
+        assert (bells(), Recording.objects.filter(recording_download_status=QUEUED).count()) == (1, 1)
+        assert listener.wait(5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bell_that_can_not_be_rung_leaves_the_row_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = recording(MISSING)
+    monkeypatch.setattr(bell, "async_task", lambda name: 1 / 0)
+    before = world()
+    with pytest.raises(ZeroDivisionError):
+        Recording.objects.ask(row, Ask.PLAY)
+    assert world() == before
+
+
+@pytest.mark.django_db
+def test_a_promotion_wakes_and_rings_no_bell(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    row = recording(QUEUED)
+    with bell.Listener("drain-1") as listener:
+        with django_capture_on_commit_callbacks(execute=True):
+            assert Recording.objects.ask(row, Ask.PLAY) == Answer.UNDER_WAY
+            assert not listener.wait(0)
+        assert listener.wait(5)
+    assert (bells(), read(row).recording_priority) == (0, 1)
+
+
+# --- the wake-up -----------------------------------------------------------------------------------------------------
+
+
+def test_everyone_who_listens_on_this_machine_is_woken(settings: Settings) -> None:
+    names = bell.listeners()
+    assert names == ["cluster", "drain-0", "drain-1"]
+    listeners = [bell.Listener(name) for name in names]
+    bell.wake()
+    assert all(listener.wait(5) for listener in listeners)
+    for listener in listeners:
+        listener.close()
+
+
+def test_nobody_listening_is_fine() -> None:
+    bell.wake()
+
+
+def test_a_listener_that_does_not_read_is_told_until_it_is_full_and_nobody_waits_for_it() -> None:
+    with bell.Listener("cluster") as listener:
+        for _ in range(2000):
+            bell.wake()
+        listener.clear()
+        assert not listener.wait(0)
+        bell.wake()
+        assert listener.wait(5)
+
+
+def test_a_listener_replaces_a_dead_one_and_only_its_user_may_wake_it() -> None:
+    bell.Listener("cluster").close()
+    with bell.Listener("cluster") as listener:
+        assert Path(bell.socket_path("cluster")).stat().st_mode & 0o777 == 0o600
+        bell.wake()
+        assert listener.wait(5)
+
+
+def test_a_run_folder_with_a_long_path_gets_a_short_socket(settings: Settings, tmp_path: Path) -> None:
+    settings.RUN_DIR = tmp_path / ("ש" * 60)
+    assert len(bell.socket_path("drain-0").encode()) <= 107
+    assert bell.socket_path("drain-0") != bell.socket_path("drain-1")
+    with bell.Listener("drain-0") as listener:
+        bell.wake()
+        assert listener.wait(5)
+    Path(bell.socket_path("drain-0")).unlink()

@@ -1,0 +1,261 @@
+"""The worker's verbs: who is claimed first, what a lease is worth, how an attempt ends."""
+
+from datetime import timedelta
+
+import pytest
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
+from django.db.models import F
+from recordings import backoff
+from recordings.leases import Failed, Finished, digest
+from recordings.models import Attempt, Outcome, ProviderAccount, Recording
+from recordings.reasons import Reason
+from recordings.tests import rows
+from recordings.tests.rows import DOWNLOADING, FAILED, QUEUED, READY, bells, business, held, now, recording, world
+
+pytestmark = pytest.mark.django_db
+
+
+def claimed(count: int = 1, **columns: object) -> list[CallLog]:
+    """So many recordings, claimed together."""
+    for _ in range(count):
+        recording(QUEUED, **columns)
+    return Recording.objects.start(count, worker="w")
+
+
+def only_attempt(row: CallLog) -> Attempt:
+    return Attempt.objects.get(recording_id=row.pk)
+
+
+# --- start -------------------------------------------------------------------------------------------------------------
+
+
+def test_clicks_are_claimed_first_and_then_who_has_waited_longest() -> None:
+    late, early = recording(QUEUED, last_enqueue_at=now(-5)), recording(QUEUED, last_enqueue_at=now(-50))
+    click = recording(QUEUED, priority=PRIORITY_CLICK)
+    assert [row.pk for row in Recording.objects.start(2, worker="w")] == [click.pk, early.pk]
+    assert [row.pk for row in Recording.objects.start(2, worker="w")] == [late.pk]
+    assert Recording.objects.start(2, worker="w") == []
+
+
+def test_slots_kept_for_clicks_claim_only_clicks() -> None:
+    recording(QUEUED, priority=PRIORITY_BULK)
+    click = recording(QUEUED, priority=PRIORITY_CLICK)
+    assert [row.pk for row in Recording.objects.start(5, worker="w", clicks_only=True)] == [click.pk]
+
+
+def test_a_claim_opens_an_attempt_that_names_the_token_the_worker_and_the_address() -> None:
+    (row,) = claimed()
+    attempt = only_attempt(row)
+    assert (attempt.token, attempt.worker, attempt.outcome) == (row.recording_token, "w", Outcome.RUNNING)
+    assert attempt.url_digest == digest(row.recording_url or "")
+    assert attempt.ended_at is None
+
+
+def test_claimed_rows_come_as_they_are_now() -> None:
+    (row,) = claimed()
+    assert rows.columns_of(row) == {name: getattr(row, name) for name in rows.COLUMNS}
+
+
+def test_an_account_that_was_asked_to_slow_down_waits_and_others_do_not() -> None:
+    recording(QUEUED)
+    ProviderAccount.objects.update(paused_until=now(10))
+    other = recording(QUEUED, business("globex"))
+    CallLog.objects.filter(pk=other.pk).update(recording_priority=PRIORITY_BULK)
+    assert [row.pk for row in Recording.objects.start(5, worker="w")] == [other.pk]
+    rows.pass_time(10)
+    assert len(Recording.objects.start(5, worker="w")) == 1
+
+
+def test_a_paused_account_is_not_rung_for_again() -> None:
+    recording(QUEUED)
+    rows.pass_time(60)
+    ProviderAccount.objects.update(paused_until=now(10))
+    assert not Recording.objects.ring_again()
+
+
+def test_a_business_without_an_account_is_claimed_too_so_that_it_can_fail_with_a_reason() -> None:
+    recording(QUEUED)
+    ProviderAccount.objects.all().delete()
+    assert len(Recording.objects.start(5, worker="w")) == 1
+
+
+# --- beat and announce -------------------------------------------------------------------------------------------------
+
+
+def test_a_beat_tells_which_leases_still_hold() -> None:
+    mine, lost = claimed(2)
+    CallLog.objects.filter(pk=lost.pk).update(recording_token="0" * 32)
+    assert Recording.objects.beat([held(mine), held(lost)]) == {held(mine)}
+
+
+def test_a_beat_for_an_old_lease_on_a_row_that_the_same_worker_claimed_again_does_not_count_as_the_old_one() -> None:
+    (row,) = claimed()
+    old = held(row)
+    Recording.objects.give_back([old])
+    (again,) = Recording.objects.start(1, worker="w")
+    assert Recording.objects.beat([old, held(again)]) == {held(again)}
+
+
+def test_what_the_provider_announced_is_kept_with_the_row_and_the_attempt() -> None:
+    (row,) = claimed()
+    assert Recording.objects.announce(held(row), bytes_total=99, content_type="audio/wav", validator="v" * 300)
+    assert (rows.read(row).recording_bytes_total, only_attempt(row).bytes_total) == (99, 99)
+    assert only_attempt(row).validator == "v" * 200
+
+
+# --- finish, fail, give back ---------------------------------------------------------------------------------------------
+
+
+def test_a_batch_of_results_commits_those_whose_lease_holds() -> None:
+    mine, lost, adopted = claimed(3)
+    Recording.objects.release(dead=[held(lost)])
+    results = [rows.finished(held(mine)), rows.finished(held(lost)), rows.finished(held(adopted), adopted=True)]
+    assert Recording.objects.finish(results) == {held(mine), held(adopted)}
+    assert [only_attempt(row).outcome for row in (mine, lost, adopted)] == ["ready", "crashed", "adopted"]
+    assert only_attempt(mine).bytes_done == 9
+    assert rows.read(lost).recording_download_status == QUEUED
+
+
+def test_a_second_finish_changes_nothing() -> None:
+    (row,) = claimed()
+    Recording.objects.finish([rows.finished(held(row))])
+    before = world()
+    Recording.objects.finish([rows.finished(held(row))])
+    assert world() == before
+
+
+def test_a_commit_says_what_the_file_is() -> None:
+    (row,) = claimed()
+    Recording.objects.finish([Finished(held(row), rows.whole(*held(row)))])
+    assert rows.read(row).recording_file == f"{row.pk}/{row.recording_token}"
+
+
+@pytest.mark.parametrize(("before", "wait"), list(enumerate(backoff.DELAYS)))
+def test_a_failure_waits_the_longer_the_more_went_before_and_its_attempt_says_until_when(before: int, wait: int) -> None:
+    (row,) = claimed(fail_count=before)
+    began = rows.clock()
+    Recording.objects.fail([Failed(held(row), Reason.STALLED, permanent=False, detail="x" * 900, http_status=200, bytes_done=4)])
+    after, attempt = rows.read(row), only_attempt(row)
+    assert after.recording_next_retry_at is not None
+    assert timedelta(0) <= after.recording_next_retry_at - began - timedelta(seconds=wait) <= rows.clock() - began
+    assert attempt.next_retry_at == after.recording_next_retry_at
+    assert (attempt.outcome, attempt.reason, attempt.http_status, attempt.bytes_done) == ("failed", "stalled", 200, 4)
+    assert len(attempt.detail) == 500
+    assert attempt.ended_at is not None
+    assert began <= attempt.ended_at <= rows.clock()
+
+
+def test_five_failures_in_a_row_exhaust_it_and_a_person_starts_it_anew() -> None:
+    row = recording(QUEUED)
+    for _ in range(backoff.ATTEMPTS):
+        (claim,) = Recording.objects.start(1, worker="w")
+        Recording.objects.fail([Failed(held(claim), Reason.UNREACHABLE, permanent=False)])
+        rows.pass_time(91)
+        Recording.objects.retry_due()
+    exhausted = rows.read(row)
+    assert (exhausted.recording_download_status, exhausted.recording_fail_count) == (FAILED, 5)
+    assert (exhausted.recording_next_retry_at, exhausted.recording_permanent) == (None, False)
+    assert Attempt.objects.filter(outcome=Outcome.FAILED).count() == 5
+
+
+@pytest.mark.parametrize(("wish", "seconds"), [(0, 5), (3, 5), (60, 60), (100_000, 900), (-4, 5), (None, 5)])
+def test_the_providers_wish_only_lengthens_the_wait_and_not_without_end(wish: float | None, seconds: int) -> None:
+    (row,) = claimed()
+    began = rows.clock()
+    Recording.objects.fail([Failed(held(row), Reason.RATE_LIMITED, permanent=False, retry_after=wish)])
+    retry = rows.read(row).recording_next_retry_at
+    assert retry is not None
+    assert timedelta(0) <= retry - began - timedelta(seconds=seconds) <= rows.clock() - began
+
+
+def test_given_back_is_no_crash_and_one_bell_rings_for_all() -> None:
+    first, second = claimed(2)
+    assert Recording.objects.give_back([held(first), held(second)]) == 2
+    assert bells() == 1
+    assert {only_attempt(row).outcome for row in (first, second)} == {Outcome.GIVEN_BACK}
+    assert (Recording.objects.give_back([held(first)]), bells()) == (0, 1)
+
+
+# --- release -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_that_holds_is_not_released_and_one_that_is_over_is() -> None:
+    (row,) = claimed()
+    rows.pass_time(25)
+    assert Recording.objects.release() == 0
+    rows.pass_time(5)
+    assert Recording.objects.release() == 1
+    assert (rows.read(row).recording_download_status, bells()) == (QUEUED, 1)
+    assert only_attempt(row).outcome == Outcome.CRASHED
+
+
+def test_a_lease_that_no_clock_can_explain_counts_as_over() -> None:
+    (row,) = claimed()
+    CallLog.objects.update(recording_lease_until=now(61))
+    assert Recording.objects.release() == 1
+    assert rows.read(row).recording_download_status == QUEUED
+
+
+def test_an_operator_may_release_only_what_has_been_silent_for_long_and_never_what_has_not() -> None:
+    claimed()
+    rows.pass_time(595)
+    assert Recording.objects.release(silent=600) == 0
+    rows.pass_time(5)
+    assert Recording.objects.release(silent=600) == 1
+
+
+def test_an_operator_can_not_release_a_lease_that_holds() -> None:
+    claimed()
+    rows.pass_time(20)
+    assert Recording.objects.release(silent=0) == 0
+
+
+def test_a_writer_proven_dead_is_released_before_its_lease_is_over_and_its_neighbours_are_not() -> None:
+    dead, alive = claimed(2)
+    assert Recording.objects.release(dead=[held(dead)]) == 1
+    assert [rows.read(row).recording_download_status for row in (dead, alive)] == [QUEUED, DOWNLOADING]
+
+
+def test_a_proof_of_death_that_comes_late_does_not_harm_the_next_attempt() -> None:
+    (row,) = claimed()
+    late = held(row)
+    Recording.objects.release(dead=[late])
+    (again,) = Recording.objects.start(1, worker="w")
+    assert Recording.objects.release(dead=[late]) == 0
+    assert rows.read(again).recording_token == again.recording_token
+
+
+def test_the_fifth_crash_in_a_row_is_one_failure_that_is_retried_later() -> None:
+    row = recording(QUEUED)
+    for crashes in range(1, 6):
+        (claim,) = Recording.objects.start(1, worker="w")
+        Recording.objects.release(dead=[held(claim)])
+        assert rows.read(row).recording_crash_count == crashes % 5
+    failed = rows.read(row)
+    assert (failed.recording_download_status, failed.recording_reason) == (FAILED, Reason.WORKER_CRASHED)
+    assert (failed.recording_fail_count, failed.recording_permanent) == (1, False)
+    assert bells() == 4
+    rows.pass_time(5)
+    assert Recording.objects.retry_due() == 1
+
+
+def test_crashes_are_counted_in_a_row_and_a_failure_in_between_starts_the_count_again() -> None:
+    (row,) = claimed(crash_count=4)
+    Recording.objects.fail([Failed(held(row), Reason.STALLED, permanent=False)])
+    assert rows.read(row).recording_crash_count == 0
+
+
+def test_a_release_closes_every_attempt_that_lost_its_right_to_write_also_of_rows_set_by_hand() -> None:
+    (row,) = claimed()
+    CallLog.objects.filter(pk=row.pk).update(recording_download_status="missing")
+    assert Recording.objects.release() == 0
+    assert only_attempt(row).outcome == Outcome.CRASHED
+
+
+def test_a_release_with_nothing_to_do_changes_nothing() -> None:
+    claimed(2)
+    recording(READY), recording(FAILED), recording(QUEUED)
+    CallLog.objects.update(recording_crash_count=F("recording_crash_count") + 1)
+    before = world()
+    assert Recording.objects.release() == 0
+    assert world() == before
