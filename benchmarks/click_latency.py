@@ -1,9 +1,9 @@
-"""How long until work begins: POST download → the Attempt row, against a task of stock django-q2, in one run; and idle CPU.
+"""How long until work begins: POST download → Attempt row, against a task of stock django-q2; and idle CPU.
 
     .venv/bin/python -m benchmarks.click_latency
 
-Both are idle, on SQLite, without Redis. Ours: from sending the request to the time in the Attempt row (the database's clock,
-on the same machine). Stock: from `async_task` to the first statement of the task. Rounds alternate.
+Both are idle, on SQLite, without Redis. Ours: from sending the request to the time in the Attempt row (the database's
+clock, on the same machine). Stock: from `async_task` to the first statement of the task. Rounds alternate.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from demo.provider import Provider
 from demo.service import MANAGE, Service, prepare, wait_until
 
 PAUSE = 0.25
-PASSWORD = "benchmark-only-1"
+PASSWORD = "benchmark-only-1"  # noqa: S105
 
 
 def first_statement(path: str, number: int) -> None:
@@ -76,7 +76,10 @@ class Ours:
         answer = self.connection.getresponse()
         answer.read()
         assert answer.status == 202, answer.status
-        query = "SELECT a.started_at FROM recordings_attempt a JOIN call_log c ON c.id = a.recording_id WHERE c.call_sid = %s"
+        query = (
+            "SELECT a.started_at FROM recordings_attempt a JOIN call_log c ON c.id = a.recording_id"
+            " WHERE c.call_sid = %s"
+        )
         rows = wait_until(lambda: self.service.sql(query, f"CA{number}"))
         return (datetime.fromisoformat(rows[0][0]).replace(tzinfo=UTC) - sent).total_seconds() * 1000
 
@@ -110,7 +113,8 @@ class Stock:
 
     def click(self, number: int) -> float:
         """Milliseconds from async_task to the task's first statement."""
-        assert self.asker.stdin and self.asker.stdout
+        assert self.asker.stdin is not None
+        assert self.asker.stdout is not None
         self.asker.stdin.write(f"{self.file} {number}\n")
         self.asker.stdin.flush()
         sent = float(self.asker.stdout.readline())

@@ -3,8 +3,9 @@
     .venv/bin/python -m benchmarks.download_throughput                                     (SQLite)
     .venv/bin/python -m demo.postgres .venv/bin/python -m benchmarks.download_throughput   (PostgreSQL)
 
-500 PCM WAV files of 100 KB each, from a provider in a process of its own that answers after 50 ms. The pool only reads the
-bodies; the worker claims, fetches, hashes, writes, verifies, makes durable and commits. Rounds alternate; the medians count.
+500 PCM WAV files of 100 KB each, from a provider in a process of its own that answers after 50 ms. The pool only reads
+the bodies; the worker claims, fetches, hashes, writes, verifies, makes durable and commits. Rounds alternate; the
+medians count.
 """
 
 import argparse
@@ -85,6 +86,9 @@ def ours(address: str, files: int) -> None:
     print(json.dumps({"per_second": files / took}))
 
 
+PARTS = {"bare": bare, "ours": ours}
+
+
 def measure(part: str, address: str, files: int, database: str | None) -> float:
     """Run one part in a process of its own; files a second."""
     with tempfile.TemporaryDirectory() as var, ExitStack() as stack:
@@ -108,13 +112,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.part:
-        {"serve": serve, "bare": lambda: bare(options.address, options.files),
-         "ours": lambda: ours(options.address, options.files)}[options.part]()  # fmt: skip
+        serve() if options.part == "serve" else PARTS[options.part](options.address, options.files)
         return
     database = os.environ.get("DATABASE_URL")
     command = [sys.executable, "-m", "benchmarks.download_throughput", "serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as provider:
-        assert provider.stdin and provider.stdout
+        assert provider.stdin is not None
+        assert provider.stdout is not None
         address = provider.stdout.readline().strip()
         rounds = [
             (measure("bare", address, options.files, None), measure("ours", address, options.files, database))
@@ -122,7 +126,9 @@ def main() -> None:
         ]
         provider.stdin.close()
     pool, worker = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"bare pool of {THREADS} threads: {pool:.0f} files/s; one worker: {worker:.0f} files/s; ratio {worker / pool:.2f}")
+    print(
+        f"bare pool of {THREADS} threads: {pool:.0f} files/s; one worker: {worker:.0f} files/s; ratio {worker / pool:.2f}"
+    )
 
 
 if __name__ == "__main__":

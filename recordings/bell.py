@@ -43,7 +43,7 @@ def is_rung() -> bool:
 
 def prune(older_than: timedelta = timedelta(days=1)) -> int:
     """Delete django-q2's records of tasks that ended long ago; it prunes successes only. How many."""
-    return Task.objects.filter(stopped__lt=timezone.now() - older_than).delete()[0]
+    return int(Task.objects.filter(stopped__lt=timezone.now() - older_than).delete()[0])
 
 
 def listeners() -> list[str]:

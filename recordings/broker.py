@@ -20,7 +20,7 @@ def sign_of_life() -> Path:
     return Path(settings.RUN_DIR) / "cluster.alive"
 
 
-class WakingBroker(ORM):
+class WakingBroker(ORM):  # type: ignore[misc]
     """Reads the queue, and then sleeps until a wake-up, until the next retry is due, or for a second.
 
     Made in every process that rings or works; only the pusher dequeues, so only it listens.

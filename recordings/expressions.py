@@ -19,8 +19,8 @@ class EachRow(Func):
         super().__init__(F("pk"), output_field=output_field)
         self.values = values
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *args: Any, **context: Any) -> Any:
         """Render it, values as parameters."""
         pk, params = compiler.compile(self.source_expressions[0])
         whens = " ".join(["WHEN %s THEN %s"] * len(self.values))
-        return f"CASE {pk} {whens} END", [*params, *(part for pair in self.values.items() for part in pair)]
+        return f"CASE {pk} {whens} END", (*params, *(part for pair in self.values.items() for part in pair))

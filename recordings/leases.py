@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, DateTimeField, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, DateTimeField, F, Field, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.expressions import Combinable
 
 from calls.clock import now
@@ -159,7 +159,11 @@ class LeaseQuerySet(QuerySet[CallLog]):
         with transaction.atomic():
             chosen = [row.pk for row in waiting.only("pk")[:limit]]
             rows = self.filter(pk__in=chosen)
-            lease = {"recording_token": token, "recording_lease_until": now(LEASE), "recording_started_at": now()}
+            lease: dict[str, Any] = {
+                "recording_token": token,
+                "recording_lease_until": now(LEASE),
+                "recording_started_at": now(),
+            }
             if not rows.move(
                 "start", RecordingStatus.DOWNLOADING, **lease, recording_bytes_total=None, recording_content_type=""
             ):
@@ -180,7 +184,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         )
         with transaction.atomic():
             mine.locked().update(recording_lease_until=now(LEASE))
-        return set(mine.values_list("pk", "recording_token")) & set(held)  # type: ignore[arg-type]
+        return {(pk, token) for pk, token in mine.values_list("pk", "recording_token") if token} & set(held)
 
     def announce(self, held: Held, *, bytes_total: int | None, content_type: str, validator: str) -> int:
         """Write what the provider's headers say, once an attempt, so that progress can be shown."""
@@ -204,7 +208,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         columns = NO_LEASE | NO_FAILURE | NO_COUNTS | {"recording_priority": PRIORITY_BULK, "recording_ready_at": now()}
         for column in Whole.COLUMNS:
             values = {pk: row[column] for pk, row in facts.items()}
-            columns[column] = EachRow(values, output_field=self.model._meta.get_field(column))
+            columns[column] = EachRow(values, output_field=_field(column))
         batch = self.filter(pk__in=facts)
         with transaction.atomic():
             batch = batch.locked()
@@ -292,6 +296,10 @@ class LeaseQuerySet(QuerySet[CallLog]):
             if queued:
                 bell.ring()
         return failed + queued
+
+
+def _field(name: str) -> "Field[Any, Any]":
+    return cast("Field[Any, Any]", CallLog._meta.get_field(name))
 
 
 def _leases(held: Sequence[Held]) -> Q:

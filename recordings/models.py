@@ -29,7 +29,7 @@ class RecordingManager(models.Manager["Recording"].from_queryset(RecordingQueryS
 class Recording(CallLog):
     """The audio of a call, under the verbs of its life."""
 
-    objects = RecordingManager()
+    objects: ClassVar[RecordingManager] = RecordingManager()
 
     class Meta:
         proxy = True

@@ -147,7 +147,7 @@ class Drain:
         if self._next_look == 0.0 and len(self._jobs) < settings.RECORDINGS_SLOTS // 2:
             return  # slots are free and more may wait
         timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic()))
-        select.select([self._listener, self._crew], [], [], timeout)
+        select.select([self._listener.fileno(), self._crew.fileno()], [], [], timeout)
 
     def _settle(self) -> None:
         """Write the results that have come, in two transactions. They are kept until the database has taken them."""
@@ -248,7 +248,7 @@ class Drain:
             job.transfer.abort(None)
         until = monotonic() + GIVE_BACK_WITHIN
         while self._jobs and monotonic() < until:
-            select.select([self._crew], [], [], until - monotonic())
+            select.select([self._crew.fileno()], [], [], until - monotonic())
             self._settle()
         if self._jobs:
             Recording.objects.give_back(list(self._jobs))

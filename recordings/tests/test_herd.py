@@ -56,7 +56,7 @@ def test_a_herd_of_requests_makes_one_fetch_a_recording(service: StartService) -
 def _stampede(port: int, token: str, sids: list[str]) -> Counter[str]:
     """All clients at once, each in an order of its own; statuses by count."""
     shuffled = random.Random(7)
-    clients = []
+    clients: list[tuple[subprocess.Popen[str], str]] = []
     for _ in range(CLIENTS):
         share = [shuffled.choice(sids) for _ in range(REQUESTS // CLIENTS - len(sids) // CLIENTS)]
         share += sids[len(clients) :: CLIENTS]  # together they ask for every recording
@@ -65,9 +65,9 @@ def _stampede(port: int, token: str, sids: list[str]) -> Counter[str]:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         clients.append((process, json.dumps(share)))
-    for process, share in clients:  # all have started; their orders make them go
+    for process, orders in clients:  # all have started; their orders make them go
         assert process.stdin
-        process.stdin.write(share)
+        process.stdin.write(orders)
         process.stdin.close()
     total: Counter[str] = Counter()
     for process, _ in clients:
