@@ -183,7 +183,7 @@ def copy_prepared(prepared: Path, var: Path) -> None:
             shutil.copy2(entry, var)
 
 
-def wait_until(condition: Callable[[], T], seconds: float = 20, what: str = "the condition holds") -> T:
+def wait_until(condition: Callable[[], T], seconds: float = 30, what: str = "the condition holds") -> T:
     """Ask again and again until the answer is true, and return it; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):

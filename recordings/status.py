@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db.models import Case, Count, IntegerField, OuterRef, QuerySet, Subquery, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -81,13 +80,20 @@ def with_queue_ahead(rows: Rows) -> Rows:
         recording_priority=PRIORITY_CLICK,  # the highest; as an equation, so that the index serves the time as well
         recording_last_enqueue_at__lt=OuterRef("recording_last_enqueue_at"),
     )
-    count = Subquery(ahead.values("recording_download_status").annotate(count=Count("pk")).values("count"))
+    enough = int(settings.RECORDINGS_SLOTS * LATEST / USUAL_DOWNLOAD)  # a longer queue changes no answer
     waits = When(
         recording_download_status=RecordingStatus.QUEUED,
         recording_priority=PRIORITY_CLICK,
-        then=Coalesce(count, 0),
+        then=_Counted(ahead.values("pk")[:enough]),
     )
     return rows.annotate(queue_ahead=Case(waits, default=None, output_field=IntegerField()))
+
+
+class _Counted(Subquery):
+    """How many rows a subquery has; unlike with Count, it may be a slice."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from calls.models import PRIORITY_CLICK, RecordingStatus
 from django.db import connection, connections
+
+from calls.models import PRIORITY_CLICK, RecordingStatus
 from recordings.lifecycle import Answer, Ask, RecordingQuerySet
 from recordings.models import Attempt, Recording
 from recordings.tests.rows import bells, recording

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from calls.clock import now
-from calls.models import Business, CallLog, RecordingStatus
 from django.db.models import DateTimeField, F, Model
 from django_q.models import OrmQ
+
+from calls.clock import now
+from calls.models import Business, CallLog, RecordingStatus
 from recordings.leases import Finished, Held, Whole
 from recordings.models import Attempt, ProviderAccount, Recording
 from recordings.reasons import Reason

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
@@ -10,9 +11,8 @@ from recordings.reasons import Reason
 from recordings.tests import rows
 from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, now, recording, world
 
-# --- the guards of time ------------------------------------------------------------------------------------------------
 
-
+# --- the guards of time ---------------------------------------------------------------------------------------------
 @pytest.mark.django_db
 @pytest.mark.parametrize("ask", [Ask.PLAY, Ask.PERSON, Ask.FORCE])
 def test_the_cooldown_of_what_is_missing_ends_after_sixty_seconds(ask: Ask) -> None:
@@ -50,7 +50,9 @@ DELETED = {"next_retry_at": None, "permanent": True, "reason": Reason.DELETED}
     (FOR_GOOD, Answer.FAILED, Answer.FAILED, Answer.ENQUEUED),
     (DELETED, Answer.FAILED, Answer.FAILED, Answer.FAILED),
 ])  # fmt: skip
-def test_who_asks_decides_what_failure_is_beaten(columns: dict[str, Any], play: Answer, person: Answer, force: Answer) -> None:
+def test_who_asks_decides_what_failure_is_beaten(
+    columns: dict[str, Any], play: Answer, person: Answer, force: Answer
+) -> None:
     answers = [Recording.objects.ask(recording(FAILED, **columns), ask) for ask in (Ask.PLAY, Ask.PERSON, Ask.FORCE)]
     assert answers == [play, person, force]
     assert bells() == answers.count(Answer.ENQUEUED)
@@ -64,9 +66,7 @@ def test_what_is_over_is_not_retried_by_itself(columns: dict[str, Any]) -> None:
     assert (Recording.objects.retry_due(), bells()) == (0, 0)
 
 
-# --- asking ------------------------------------------------------------------------------------------------------------
-
-
+# --- asking ---------------------------------------------------------------------------------------------------------
 @pytest.mark.django_db
 @pytest.mark.parametrize(("status", "answer"), [
     (QUEUED, Answer.UNDER_WAY), (DOWNLOADING, Answer.UNDER_WAY), (READY, Answer.READY),
@@ -123,9 +123,7 @@ def test_queueing_nothing_rings_nothing() -> None:
     assert (Recording.objects.queue(Ask.FORCE), bells()) == (0, 0)
 
 
-# --- ring again --------------------------------------------------------------------------------------------------------
-
-
+# --- ring again -----------------------------------------------------------------------------------------------------
 @pytest.mark.django_db
 def test_one_bell_rings_again_for_all_that_wait_in_silence_and_none_while_one_waits_to_be_heard() -> None:
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import IntegrityError, transaction
+
 from recordings.models import Attempt, Outcome
 from recordings.tests.rows import DOWNLOADING, QUEUED, clock, now, recording
 
@@ -48,4 +49,6 @@ def test_one_token_serves_the_rows_of_a_batch_and_each_row_once() -> None:
 @pytest.mark.parametrize(("outcome", "ended"), [(Outcome.RUNNING, True), (Outcome.READY, False)])
 def test_what_runs_has_no_end_and_what_ended_has_one(outcome: Outcome, ended: bool) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        Attempt.objects.create(recording=recording(), token="5" * 32, outcome=outcome, ended_at=now() if ended else None)
+        Attempt.objects.create(
+            recording=recording(), token="5" * 32, outcome=outcome, ended_at=now() if ended else None
+        )

@@ -1,6 +1,7 @@
 """How long a failed download waits."""
 
 import pytest
+
 from recordings import backoff
 
 

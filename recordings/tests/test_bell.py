@@ -9,10 +9,23 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
 from recordings import bell
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
-from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, bells, business, held, now, read, recording, world
+from recordings.tests.rows import (
+    DOWNLOADING,
+    FAILED,
+    MISSING,
+    QUEUED,
+    bells,
+    business,
+    held,
+    now,
+    read,
+    recording,
+    world,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +63,7 @@ def test_a_task_that_can_not_be_read_is_no_bell() -> None:
     assert not bell.is_rung()
 
 
-# --- the row and the bell commit together --------------------------------------------------------------------------------
-
-
+# --- the row and the bell commit together ---------------------------------------------------------------------------
 class Cancelled(Exception):
     """The transaction of a test is taken back."""
 
@@ -115,7 +126,7 @@ def test_a_promotion_wakes_and_rings_no_bell(
     assert (bells(), read(row).recording_priority) == (0, 1)
 
 
-# --- the wake-up -----------------------------------------------------------------------------------------------------
+# --- the wake-up ----------------------------------------------------------------------------------------------------
 
 
 def test_everyone_who_listens_on_this_machine_is_woken(settings: Settings) -> None:

@@ -15,7 +15,17 @@ from recordings.reasons import Reason
 from recordings.tests import rows
 from recordings.tests.commands import run
 from recordings.tests.rows import (
-    DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, business, now, read, recording, world,
+    DOWNLOADING,
+    FAILED,
+    MISSING,
+    QUEUED,
+    READY,
+    bells,
+    business,
+    now,
+    read,
+    recording,
+    world,
 )  # fmt: skip
 from recordings.tests.transitions import Witness
 
@@ -26,9 +36,7 @@ def queued() -> set[int]:
     return set(Recording.objects.filter(recording_download_status=QUEUED).values_list("pk", flat=True))
 
 
-# --- backfill ------------------------------------------------------------------------------------------------------------
-
-
+# --- backfill -------------------------------------------------------------------------------------------------------
 def test_a_backfill_queues_what_is_missing_behind_every_click_under_one_bell(witness: Witness) -> None:
     missing = [recording() for _ in range(3)]
     for status in (QUEUED, DOWNLOADING, READY, FAILED):
@@ -77,7 +85,12 @@ def test_a_backfill_can_be_kept_to_a_business_to_days_in_its_zone_and_to_the_new
     jerusalem = business("jerusalem")
     Business.objects.filter(pk=jerusalem.pk).update(timezone="Asia/Jerusalem")
     recording()  # another business's
-    moments = [datetime(2026, 1, 9, 21, 59), datetime(2026, 1, 9, 22, 1), datetime(2026, 1, 10, 21, 59), datetime(2026, 1, 10, 22, 1)]
+    moments = [
+        datetime(2026, 1, 9, 21, 59),
+        datetime(2026, 1, 9, 22, 1),
+        datetime(2026, 1, 10, 21, 59),
+        datetime(2026, 1, 10, 22, 1),
+    ]
     calls = [recording(owner=jerusalem) for _ in moments]
     for call, moment in zip(calls, moments, strict=True):
         CallLog.objects.filter(pk=call.pk).update(started_at=moment.replace(tzinfo=UTC))
@@ -126,8 +139,7 @@ def test_waiting_for_nothing_ends_at_once() -> None:
     assert run("backfill_recordings", "--wait").code == 0
 
 
-# --- retry ---------------------------------------------------------------------------------------------------------------
-
+# --- retry ----------------------------------------------------------------------------------------------------------
 FOR_GOOD = {"permanent": True, "next_retry_at": None}
 
 
@@ -166,9 +178,7 @@ def test_a_reason_that_is_unknown_or_a_deletion_is_a_usage_error(reason: str) ->
     assert (outcome.code, reason in outcome.err) == (2, True)
 
 
-# --- reset ---------------------------------------------------------------------------------------------------------------
-
-
+# --- reset ----------------------------------------------------------------------------------------------------------
 def test_a_reset_releases_what_has_been_silent_for_so_long(witness: Witness) -> None:
     old, young = recording(DOWNLOADING), recording(DOWNLOADING)
     rows.pass_time(595, old)
@@ -196,8 +206,7 @@ def test_a_reset_takes_seconds_minutes_hours_and_days(text: str, seconds: int) -
     assert run("reset_stuck_recordings", f"--older-than={text}", "--json").report["older_than"] == seconds
 
 
-# --- stats ---------------------------------------------------------------------------------------------------------------
-
+# --- stats ----------------------------------------------------------------------------------------------------------
 MONITORING = (
     "SELECT recording_download_status, COUNT(*) FROM call_log WHERE recording_url IS NOT NULL "
     "GROUP BY recording_download_status"

@@ -20,7 +20,17 @@ from recordings.reasons import Reason
 from recordings.storage import MARKER, Storage, default_storage
 from recordings.tests.commands import run
 from recordings.tests.rows import (
-    DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, business, now, read, recording, world,
+    DOWNLOADING,
+    FAILED,
+    MISSING,
+    QUEUED,
+    READY,
+    bells,
+    business,
+    now,
+    read,
+    recording,
+    world,
 )  # fmt: skip
 from recordings.tests.transitions import Witness
 
@@ -185,9 +195,7 @@ def test_bytes_that_changed_are_found_when_every_file_is_read() -> None:
     assert reconcile("--verify") == {}
 
 
-# --- adopting ------------------------------------------------------------------------------------------------------------
-
-
+# --- adopting -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("status", [MISSING, FAILED])
 def test_an_adopted_file_gives_the_row_all_its_facts(witness: Witness, status: Any) -> None:
     row = recording(status)
@@ -200,7 +208,9 @@ def test_an_adopted_file_gives_the_row_all_its_facts(witness: Witness, status: A
     assert now_ready.recording_duration == pytest.approx(len(SAMPLES) / 2 / 8000)
 
 
-@pytest.mark.parametrize("contradiction", [{"bytes_total": len(WHOLE) + 1}, {"url_digest": digest("https://other.example")}])
+@pytest.mark.parametrize(
+    "contradiction", [{"bytes_total": len(WHOLE) + 1}, {"url_digest": digest("https://other.example")}]
+)
 def test_a_file_that_its_own_attempt_contradicts_is_not_adopted(contradiction: dict[str, Any]) -> None:
     row = recording(MISSING)
     token = uuid.uuid4().hex
@@ -237,9 +247,7 @@ def test_files_of_a_deleted_recording_are_removed_and_it_stays_deleted() -> None
     assert set(files()) == {MARKER}
 
 
-# --- parts, and what nobody knows ------------------------------------------------------------------------------------------
-
-
+# --- parts, and what nobody knows -----------------------------------------------------------------------------------
 def old(path: Path, age: float) -> None:
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
 
@@ -284,9 +292,7 @@ def test_a_name_that_no_file_can_have_is_a_lost_file() -> None:
     assert read(row).recording_download_status == MISSING
 
 
-# --- the storage is away ----------------------------------------------------------------------------------------------------
-
-
+# --- the storage is away --------------------------------------------------------------------------------------------
 def test_a_storage_that_is_away_loses_nothing(storage: Storage) -> None:
     ready(), ready()
     (storage.root / MARKER).unlink()
@@ -298,7 +304,9 @@ def test_a_storage_that_is_away_loses_nothing(storage: Storage) -> None:
     assert (world(), files()) == (before, kept)
 
 
-def test_a_storage_that_goes_away_in_the_middle_stops_the_run(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_goes_away_in_the_middle_stops_the_run(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [ready() for _ in range(3)]
     for row in rows:
         path(row).unlink()

@@ -3,8 +3,9 @@
 from itertools import product
 
 import pytest
-from calls.models import CallLog, RecordingStatus
 from django.db import IntegrityError, transaction
+
+from calls.models import CallLog, RecordingStatus
 from recordings import graph
 from recordings.models import Recording
 from recordings.reasons import Reason
@@ -68,7 +69,9 @@ def test_the_witness_names_every_write_that_is_no_move(
 def test_the_witness_names_a_claim_without_a_new_token_and_a_lease_that_outlives_its_download(witness: Witness) -> None:
     token = "c" * 32
     claimed = CallLog.objects.filter(pk=recording(QUEUED, token=token, lease_until=None).pk)
-    claimed.update(recording_download_status=DOWNLOADING, recording_token=token, recording_lease_until="2020-01-01T00:00Z")
+    claimed.update(
+        recording_download_status=DOWNLOADING, recording_token=token, recording_lease_until="2020-01-01T00:00Z"
+    )
     claimed.update(recording_download_status=QUEUED)
     assert [offence.split(" ", 4)[-1] for offence in witness.offences()] == [
         "downloading without a new token", "queued keeps the token",

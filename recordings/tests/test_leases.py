@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
 from django.db.models import F
+
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
 from recordings import backoff
 from recordings.leases import Failed, Finished, digest
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
@@ -26,9 +27,7 @@ def only_attempt(row: CallLog) -> Attempt:
     return Attempt.objects.get(recording_id=row.pk)
 
 
-# --- start -------------------------------------------------------------------------------------------------------------
-
-
+# --- start ----------------------------------------------------------------------------------------------------------
 def test_clicks_are_claimed_first_and_then_who_has_waited_longest() -> None:
     late, early = recording(QUEUED, last_enqueue_at=now(-5)), recording(QUEUED, last_enqueue_at=now(-50))
     click = recording(QUEUED, priority=PRIORITY_CLICK)
@@ -79,9 +78,7 @@ def test_a_business_without_an_account_is_claimed_too_so_that_it_can_fail_with_a
     assert len(Recording.objects.start(5, worker="w")) == 1
 
 
-# --- beat and announce -------------------------------------------------------------------------------------------------
-
-
+# --- beat and announce ----------------------------------------------------------------------------------------------
 def test_a_beat_tells_which_leases_still_hold() -> None:
     mine, lost = claimed(2)
     CallLog.objects.filter(pk=lost.pk).update(recording_token="0" * 32)
@@ -103,9 +100,7 @@ def test_what_the_provider_announced_is_kept_with_the_row_and_the_attempt() -> N
     assert only_attempt(row).validator == "v" * 200
 
 
-# --- finish, fail, give back ---------------------------------------------------------------------------------------------
-
-
+# --- finish, fail, give back ----------------------------------------------------------------------------------------
 def test_a_batch_of_results_commits_those_whose_lease_holds() -> None:
     mine, lost, adopted = claimed(3)
     Recording.objects.release(dead=[held(lost)])
@@ -131,10 +126,14 @@ def test_a_commit_says_what_the_file_is() -> None:
 
 
 @pytest.mark.parametrize(("before", "wait"), list(enumerate(backoff.DELAYS)))
-def test_a_failure_waits_the_longer_the_more_went_before_and_its_attempt_says_until_when(before: int, wait: int) -> None:
+def test_a_failure_waits_the_longer_the_more_went_before_and_its_attempt_says_until_when(
+    before: int, wait: int
+) -> None:
     (row,) = claimed(fail_count=before)
     began = rows.clock()
-    Recording.objects.fail([Failed(held(row), Reason.STALLED, permanent=False, detail="x" * 900, http_status=200, bytes_done=4)])
+    Recording.objects.fail(
+        [Failed(held(row), Reason.STALLED, permanent=False, detail="x" * 900, http_status=200, bytes_done=4)]
+    )
     after, attempt = rows.read(row), only_attempt(row)
     assert after.recording_next_retry_at is not None
     assert timedelta(0) <= after.recording_next_retry_at - began - timedelta(seconds=wait) <= rows.clock() - began
@@ -176,9 +175,7 @@ def test_given_back_is_no_crash_and_one_bell_rings_for_all() -> None:
     assert (Recording.objects.give_back([held(first)]), bells()) == (0, 1)
 
 
-# --- release -----------------------------------------------------------------------------------------------------------
-
-
+# --- release --------------------------------------------------------------------------------------------------------
 def test_a_lease_that_holds_is_not_released_and_one_that_is_over_is() -> None:
     (row,) = claimed()
     rows.pass_time(25)

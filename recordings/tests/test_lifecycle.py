@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import graph
 from recordings.leases import Failed, Held
@@ -13,7 +14,7 @@ from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.tests import rows
-from recordings.tests.rows import AUDIO, DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, now, recording, world
+from recordings.tests.rows import AUDIO, DOWNLOADING, FAILED, MISSING, QUEUED, READY, now, recording, world
 from recordings.tests.transitions import Witness
 
 NOBODYS: Held = (0, "f" * 32)
@@ -107,8 +108,7 @@ def test_a_call_without_an_address_has_no_life(verb: str, status: RecordingStatu
     assert world() == before
 
 
-# --- what each verb sets -----------------------------------------------------------------------------------------------
-
+# --- what each verb sets --------------------------------------------------------------------------------------------
 NO_LEASE = {"token": None, "lease_until": None, "started_at": None}
 NO_FILE = {
     "file": "", "bytes": None, "bytes_total": None, "sha256": "", "content_type": "", "duration": None, "ready_at": None,
@@ -199,7 +199,9 @@ def test_a_verb_sets_its_columns_and_no_other(
     before, began = rows.columns_of(row), rows.clock()
     act(row)
     after, ended = rows.columns_of(row), rows.clock()
-    wanted = {"updated_at": In(0)} | {f"recording_{name}": value for name, value in expected.items() if name != "updated_at"}
+    wanted = {"updated_at": In(0)} | {
+        f"recording_{name}": value for name, value in expected.items() if name != "updated_at"
+    }
     if "updated_at" in expected:
         del wanted["updated_at"]
     for name, value in after.items():
@@ -213,9 +215,7 @@ def test_a_verb_sets_its_columns_and_no_other(
             assert value == want, name
 
 
-# --- lose, adopt, readdress, delete: what was read must still be so -------------------------------------------------------
-
-
+# --- lose, adopt, readdress, delete: what was read must still be so -------------------------------------------------
 @pytest.mark.django_db
 def test_another_file_than_the_one_that_could_not_be_opened_is_not_lost() -> None:
     row = recording(READY)

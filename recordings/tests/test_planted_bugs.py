@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from calls.models import CallLog, RecordingStatus
 from django.db.models import Q
+
+from calls.models import CallLog, RecordingStatus
 from recordings import bell
 from recordings.leases import LEASE, Finished, Held
 from recordings.lifecycle import Ask, RecordingQuerySet
@@ -73,9 +74,7 @@ class UnguardedClaim(RecordingQuerySet):
         return list(self.filter(pk__in=chosen))
 
 
-# --- the naive queue -----------------------------------------------------------------------------------------------------
-
-
+# --- the naive queue ------------------------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_the_race_for_one_row_catches_a_naive_queue(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NaiveQueue, "gap", staticmethod(together(2)))
@@ -93,9 +92,7 @@ def test_the_witness_catches_a_naive_queue(witness: Witness, monkeypatch: pytest
     witness.forget()
 
 
-# --- the unfenced finish -------------------------------------------------------------------------------------------------
-
-
+# --- the unfenced finish --------------------------------------------------------------------------------------------
 def a_stale_worker_finishes(recordings: RecordingQuerySet) -> tuple[CallLog, Held, set[Held]]:
     """A paused worker comes back when another has its recording; what its finish says it committed."""
     recording(QUEUED)
@@ -127,9 +124,7 @@ def test_the_witness_catches_an_unfenced_finish(witness: Witness) -> None:
     witness.forget()
 
 
-# --- the unguarded claim -------------------------------------------------------------------------------------------------
-
-
+# --- the unguarded claim --------------------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_the_race_of_the_workers_catches_an_unguarded_claim(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UnguardedClaim, "gap", staticmethod(together(2)))

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from calls.models import CallLog
 from django.db import connection
+
+from calls.models import CallLog
 from recordings import bell
 from recordings.leases import Failed
 from recordings.lifecycle import Answer, Ask
@@ -140,9 +141,7 @@ def test_a_beat_and_a_release_agree_on_who_holds_the_lease(lapsed: list[CallLog]
 
 
 def test_a_batch_that_finishes_while_sweeps_release_it_commits_what_it_still_holds(lapsed: list[CallLog]) -> None:
-    ended, released, again = race(
-        lambda: finish(lapsed[::-1]), Recording.objects.release, Recording.objects.release
-    )
+    ended, released, again = race(lambda: finish(lapsed[::-1]), Recording.objects.release, Recording.objects.release)
     assert ended + released + again == 30
     assert Recording.objects.counts()["ready"] == ended
     assert not Attempt.objects.running().exists()
@@ -155,7 +154,9 @@ def test_one_of_two_attempts_on_one_recording_commits(witness: Witness) -> None:
         old = held(first)
         Recording.objects.release(dead=[old])
         (second,) = Recording.objects.start(1, worker="next")
-        won = race(*(lambda lease=lease: Recording.objects.finish([rows.finished(lease)]) for lease in (old, held(second))))
+        won = race(
+            *(lambda lease=lease: Recording.objects.finish([rows.finished(lease)]) for lease in (old, held(second)))
+        )
         assert won == [set(), {held(second)}]
         assert rows.read(row).recording_file == f"{row.pk}/{held(second)[1]}"
 

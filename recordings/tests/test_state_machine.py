@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from calls.clock import now
-from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from django_q.models import OrmQ
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from calls.clock import now
+from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import bell
 from recordings.graph import MOVES
 from recordings.leases import Failed, Held
@@ -137,9 +138,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=which)
     def delete(self, number: int) -> None:
         before = self.look().status(self.pks[number])
-        count, _, after = self.change(
-            lambda: Recording.objects.filter(pk=self.pks[number]).delete_audio(), "delete"
-        )
+        count, _, after = self.change(lambda: Recording.objects.filter(pk=self.pks[number]).delete_audio(), "delete")
         assert count == int(before in {MISSING, FAILED, READY})
         assert not count or after.rows[self.pks[number]]["recording_reason"] == Reason.DELETED
 
@@ -184,7 +183,11 @@ class Lives(RuleBasedStateMachine):
         self.under_lease(held, lambda: Recording.objects.finish([result]), "finish", "adopt")
 
     @precondition(lambda self: self.leases)
-    @rule(number=lease, reason=st.sampled_from(sorted(set(Reason) - {Reason.DELETED})), wish=st.sampled_from([None, 60, 9999]))
+    @rule(
+        number=lease,
+        reason=st.sampled_from(sorted(set(Reason) - {Reason.DELETED})),
+        wish=st.sampled_from([None, 60, 9999]),
+    )
     def fail(self, number: int, reason: Reason, wish: float | None) -> None:
         held = self.held(number)
         failure = Failed(held, reason, permanent=reason in PERMANENT, retry_after=wish)
@@ -208,9 +211,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=lease, old=st.booleans())
     def adopt(self, number: int, old: bool) -> None:
         reading = self.reading(number, old)
-        adopted, before, after = self.change(
-            lambda: Recording.objects.adopt(reading, rows.whole(reading.pk)), "adopt"
-        )
+        adopted, before, after = self.change(lambda: Recording.objects.adopt(reading, rows.whole(reading.pk)), "adopt")
         assert before.status(reading.pk) in {MISSING, FAILED} or not adopted
         assert after == before or adopted
         self.commits.update({reading.pk: adopted})

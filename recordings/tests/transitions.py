@@ -6,22 +6,29 @@ sees every write, whoever made it, and judges it by `graph.MOVES`.
 
 from dataclasses import dataclass
 
-from calls.models import RecordingStatus
 from django.db import connection
+
+from calls.models import RecordingStatus
 from recordings.graph import MOVES
 from recordings.models import Attempt, Outcome
 from recordings.reasons import Reason
 
-LEGAL = frozenset(
-    (before, after) for moves in MOVES.values() for before, targets in moves.items() for after in targets
-)
+LEGAL = frozenset((before, after) for moves in MOVES.values() for before, targets in moves.items() for after in targets)
 """Every (before, after) that some verb makes. A write of the status that is already there is a move too, and illegal."""
 
-_COLUMNS = ("before_status", "after_status", "before_reason", "after_reason", "before_token", "after_token", "after_file")
+_COLUMNS = (
+    "before_status",
+    "after_status",
+    "before_reason",
+    "after_reason",
+    "before_token",
+    "after_token",
+    "after_file",
+)
 _TABLE = "transition_witness"
 _VALUES = """OLD.id, OLD.recording_download_status, NEW.recording_download_status, OLD.recording_reason,
     NEW.recording_reason, OLD.recording_token, NEW.recording_token, NEW.recording_file"""
-_INSERT = f"INSERT INTO {_TABLE} (recording_id, {', '.join(_COLUMNS)}) VALUES ({_VALUES})"  # noqa: S608
+_INSERT = f"INSERT INTO {_TABLE} (recording_id, {', '.join(_COLUMNS)}) VALUES ({_VALUES})"
 _FIRES = "AFTER UPDATE OF recording_download_status ON call_log FOR EACH ROW"
 
 _SET_UP = {
@@ -87,12 +94,12 @@ class Witness:
     def forget(self) -> None:
         """Empty the log."""
         with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {_TABLE}")  # noqa: S608
+            cursor.execute(f"DELETE FROM {_TABLE}")
 
     def moves(self) -> list[Move]:
         """All moves, in their order."""
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT recording_id, {', '.join(_COLUMNS)} FROM {_TABLE} ORDER BY id")  # noqa: S608
+            cursor.execute(f"SELECT recording_id, {', '.join(_COLUMNS)} FROM {_TABLE} ORDER BY id")
             return [Move(*row) for row in cursor.fetchall()]
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -112,7 +119,9 @@ class Witness:
 
 def _foreign_commits(moves: list[Move]) -> list[str]:
     """Commits under a lease of a file that another attempt wrote, where the lease's own attempt did not adopt it."""
-    commits = [move for move in moves if (move.before, move.after) == (RecordingStatus.DOWNLOADING, RecordingStatus.READY)]
+    commits = [
+        move for move in moves if (move.before, move.after) == (RecordingStatus.DOWNLOADING, RecordingStatus.READY)
+    ]
     foreign = [move for move in commits if move.file.rpartition("/")[2] != move.before_token]
     adopted = set(Attempt.objects.filter(outcome=Outcome.ADOPTED).values_list("recording_id", "token"))
     return [

@@ -31,9 +31,7 @@ class Command(ReportingCommand):
     def run(self, **options: Any) -> None:
         """Without the storage's marker nothing is believed lost."""
         with self.progress("Reconciling", Recording.objects.count()) as advance:
-            run = Reconciliation(
-                default_storage(), verify=options["verify"], dry_run=self.dry_run, advance=advance
-            )
+            run = Reconciliation(default_storage(), verify=options["verify"], dry_run=self.dry_run, advance=advance)
             try:
                 findings = run.run()
             except StorageAway as error:

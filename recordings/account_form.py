@@ -1,0 +1,48 @@
+"""The admin's form of a provider account: the rules of an account, and a secret that is written and never shown."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from recordings.account_rules import check_base_url, check_hosts, names_its_own_host
+from recordings.models import ProviderAccount
+
+
+class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An empty secret keeps the one that is there."""
+
+    secret = forms.CharField(
+        label=_("Secret"),
+        required=False,
+        strip=False,
+        max_length=500,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("Never shown. Leave it empty to keep the present one. Not used while a variable is named."),
+    )
+
+    class Meta:
+        model = ProviderAccount
+        fields: ClassVar = ["kind", "base_url", "hosts", "auth", "username", "secret_env", "secret"]
+
+    def clean_secret(self) -> str:
+        """What was typed, else what is kept."""
+        return str(self.cleaned_data["secret"] or self.instance.secret)
+
+    def clean_base_url(self) -> str:
+        """As create_business checks it."""
+        check_base_url(self.cleaned_data["base_url"])
+        return str(self.cleaned_data["base_url"])
+
+    def clean_hosts(self) -> str:
+        """As create_business checks them."""
+        check_hosts(self.cleaned_data["hosts"])
+        return str(self.cleaned_data["hosts"])
+
+    def clean(self) -> dict[str, Any]:
+        """The base address must be one of the hosts."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if {"base_url", "hosts"} <= set(cleaned) and not names_its_own_host(cleaned["base_url"], cleaned["hosts"]):
+            raise ValidationError({"hosts": _("Name the host of the base address too.")})
+        return cleaned
