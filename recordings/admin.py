@@ -93,7 +93,7 @@ class RecordingAdmin(ReadOnlyAdmin):
             "recording_content_type", "recording_duration", "recording_sha256", "recording_ready_at",
         )}),
     ]  # fmt: skip
-    readonly_fields = tuple(name for _title, options in fieldsets for name in options["fields"])
+    readonly_fields = tuple(str(name) for _title, options in fieldsets for name in options["fields"])
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the counts by status and reason of what the filters leave, in one query."""
@@ -211,7 +211,7 @@ class BusinessWithAccountAdmin(BusinessAdmin):
     """Companies, their members, and their accounts at the provider."""
 
     inlines: ClassVar = [*BusinessAdmin.inlines, ProviderAccountInline]
-    list_display = (*BusinessAdmin.list_display, "account")
+    list_display = (*BusinessAdmin.list_display, "account")  # type: ignore[assignment]  # one more
     list_select_related = ("provider_account",)
 
     @admin.display(description=_("account"))

@@ -57,7 +57,7 @@ class Reconciliation:
         self._would_be_missing: set[int] = set()
 
     def run(self) -> Findings:
-        """Rows against files, then files against rows. Raises StorageAway, before anything is changed if it is so then."""
+        """Rows against files, then files against rows. Raises StorageAway, before any change if it is away by then."""
         self._storage.check()
         for row in _ready():
             self._check_row(row)

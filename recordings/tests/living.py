@@ -35,6 +35,22 @@ class Customer:
         finally:
             connection.close()
 
+    def post_form(self, path: str, form: str, cookie: str) -> tuple[int, list[str]]:
+        """Status and cookies of one posted form, as a browser without JavaScript sends it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=30)
+        try:
+            headers = {
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Cookie": cookie,
+                "Referer": self.service.url,
+            }
+            connection.request("POST", path, body=form, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.msg.get_all("Set-Cookie") or []
+        finally:
+            connection.close()
+
     def import_recordings(self, names: dict[str, str]) -> None:
         """Bring in a call for each call_sid, with the provider's recording of that name."""
         lines = [

@@ -37,15 +37,15 @@ def recording(status: RecordingStatus = MISSING, owner: Business | None = None, 
     A downloading one has its running attempt; its token is in the row.
     """
     number = next(_numbers)
-    lone = {
+    alone: dict[RecordingStatus, dict[str, Any]] = {
         MISSING: {},
         QUEUED: {"last_enqueue_at": now()},
         DOWNLOADING: {"last_enqueue_at": now(), "token": uuid.uuid4().hex, "lease_until": now(30), "started_at": now()},
         READY: {"last_enqueue_at": now(-100), "ready_at": now(-90), "file": f"0/{uuid.uuid4().hex}"} | AUDIO,
         FAILED: {"last_enqueue_at": now(-20), "reason": Reason.STALLED, "fail_count": 1, "next_retry_at": now(5)},
-    }[status]
+    }
     own = {"url", "sid"}
-    facts = {f"recording_{name}": value for name, value in (lone | columns).items() if name not in own}
+    facts = {f"recording_{name}": value for name, value in (alone[status] | columns).items() if name not in own}
     call = CallLog.objects.create(
         business=owner or business(), call_sid=f"CA{number:08d}", started_at=now(-3600),
         recording_url=columns.get("url", f"https://voice.example.com/{number}.wav"), recording_sid=columns.get("sid"),
@@ -69,7 +69,8 @@ def read(row: CallLog) -> Recording:
 
 def columns_of(row: CallLog) -> dict[str, Any]:
     """All columns of the row, as they are in the database now."""
-    return CallLog.objects.values(*COLUMNS).get(pk=row.pk)
+    columns: dict[str, Any] = CallLog.objects.values(*COLUMNS).get(pk=row.pk)
+    return columns
 
 
 def held(row: CallLog) -> Held:
@@ -96,7 +97,7 @@ def clock() -> datetime:
 
 def bells() -> int:
     """How many bells wait."""
-    return OrmQ.objects.count()
+    return int(OrmQ.objects.count())
 
 
 def pass_time(seconds: float, row: CallLog | None = None) -> None:
@@ -131,6 +132,6 @@ def world() -> World:
     """Everything, as it is now."""
     return World(
         {row["id"]: row for row in CallLog.objects.values(*COLUMNS)},
-        {row["id"]: row for row in Attempt.objects.values()},
+        {row["id"]: dict(row) for row in Attempt.objects.values()},
         bells(),
     )

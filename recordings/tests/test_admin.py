@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
+from calls.clock import now
 from calls.models import PRIORITY_CLICK, Business, CallLog
 from calls.tests.factories import make_member
 from recordings import bell
@@ -34,7 +35,7 @@ from recordings.tests.rows import (
 
 pytestmark = pytest.mark.django_db
 RECORDINGS = "/admin/recordings/recording/"
-FOR_GOOD = {"permanent": True, "next_retry_at": None}
+FOR_GOOD: dict[str, Any] = {"permanent": True, "next_retry_at": None}
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,8 @@ def text(response: Any) -> str:
 
 
 # --- the lists ------------------------------------------------------------------------------------------------------
+
+
 def test_recordings_are_listed_with_where_they_stand_and_why(operator: Client) -> None:
     row = recording(FAILED, business("globex"), fail_count=3)
     recording(url=None)
@@ -160,6 +163,8 @@ def test_no_column_of_the_life_cycle_can_be_typed_into(operator: Client) -> None
 
 
 # --- actions --------------------------------------------------------------------------------------------------------
+
+
 def act(client: Client, action: str, *selected: CallLog, confirmed: bool = True, **more: str) -> Any:
     data = {"action": action, "_selected_action": [row.pk for row in selected]} | more
     return client.post(RECORDINGS, data | ({"confirmed": "yes"} if confirmed else {}), follow=True)
@@ -224,12 +229,14 @@ def test_all_that_the_filters_leave_can_be_selected_across_pages(operator: Clien
 
 
 # --- accounts -------------------------------------------------------------------------------------------------------
+
+
 def account_page(client: Client, company: Business, **changes: str) -> Any:
     """Save the page of a business with these changes of its account."""
     account = company.provider_account
     fields = ("kind", "base_url", "hosts", "auth", "username", "secret_env")
     values = {name: getattr(account, name) for name in fields} | {"secret": "", "id": account.pk} | changes
-    data = {"name": company.name, "slug": company.slug, "timezone": company.timezone}
+    data: dict[str, Any] = {"name": company.name, "slug": company.slug, "timezone": company.timezone}
     for prefix, count in (("members", 0), ("provider_account", 1)):
         data |= {f"{prefix}-TOTAL_FORMS": count, f"{prefix}-INITIAL_FORMS": count}
     data |= {f"provider_account-0-{name}": value for name, value in values.items()}
@@ -291,6 +298,8 @@ def test_a_business_can_be_made_here_with_no_account(operator: Client) -> None:
 
 
 # --- who may --------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_a_member_is_no_operator(client: Client, path: str) -> None:
     client.force_login(make_member(business()).user)

@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 
+from calls.clock import now
 from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.tests import rows
-from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, now, recording, world
-
+from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, recording, world
 
 # --- the guards of time ---------------------------------------------------------------------------------------------
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("ask", [Ask.PLAY, Ask.PERSON, Ask.FORCE])
 def test_the_cooldown_of_what_is_missing_ends_after_sixty_seconds(ask: Ask) -> None:
@@ -38,9 +40,9 @@ def test_a_failure_obeys_its_retry_time_and_not_the_cooldown() -> None:
     assert Recording.objects.ask(rows.read(row), Ask.PLAY) == Answer.ENQUEUED
 
 
-EXHAUSTED = {"next_retry_at": None, "fail_count": 5}
-FOR_GOOD = {"next_retry_at": None, "permanent": True, "reason": Reason.UNAUTHORISED}
-DELETED = {"next_retry_at": None, "permanent": True, "reason": Reason.DELETED}
+EXHAUSTED: dict[str, Any] = {"next_retry_at": None, "fail_count": 5}
+FOR_GOOD: dict[str, Any] = {"next_retry_at": None, "permanent": True, "reason": Reason.UNAUTHORISED}
+DELETED: dict[str, Any] = {"next_retry_at": None, "permanent": True, "reason": Reason.DELETED}
 
 
 @pytest.mark.django_db
@@ -67,6 +69,8 @@ def test_what_is_over_is_not_retried_by_itself(columns: dict[str, Any]) -> None:
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(("status", "answer"), [
     (QUEUED, Answer.UNDER_WAY), (DOWNLOADING, Answer.UNDER_WAY), (READY, Answer.READY),
@@ -124,6 +128,8 @@ def test_queueing_nothing_rings_nothing() -> None:
 
 
 # --- ring again -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.django_db
 def test_one_bell_rings_again_for_all_that_wait_in_silence_and_none_while_one_waits_to_be_heard() -> None:
     for _ in range(3):

@@ -3,8 +3,9 @@
 import pytest
 from django.db import IntegrityError, transaction
 
+from calls.clock import now
 from recordings.models import Attempt, Outcome
-from recordings.tests.rows import DOWNLOADING, QUEUED, clock, now, recording
+from recordings.tests.rows import DOWNLOADING, QUEUED, clock, recording
 
 pytestmark = pytest.mark.django_db
 

@@ -1,15 +1,18 @@
 """backfill_recordings, retry_failed_recordings, reset_stuck_recordings: bulk work behind every click."""
 
+import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.db import connection
-from pytest import MonkeyPatch
+from django_q.models import OrmQ
 
+from calls.clock import now
 from calls.models import PRIORITY_BULK, Business, CallLog
 from recordings import bulk
 from recordings.leases import Failed
-from recordings.management.commands import backfill_recordings
+from recordings.lifecycle import Ask
 from recordings.models import Attempt, Outcome, Recording
 from recordings.reasons import Reason
 from recordings.tests import rows
@@ -37,6 +40,8 @@ def queued() -> set[int]:
 
 
 # --- backfill -------------------------------------------------------------------------------------------------------
+
+
 def test_a_backfill_queues_what_is_missing_behind_every_click_under_one_bell(witness: Witness) -> None:
     missing = [recording() for _ in range(3)]
     for status in (QUEUED, DOWNLOADING, READY, FAILED):
@@ -48,7 +53,7 @@ def test_a_backfill_queues_what_is_missing_behind_every_click_under_one_bell(wit
     assert bells() == 1
 
 
-def test_a_backfill_of_many_chunks_rings_one_bell(monkeypatch: MonkeyPatch) -> None:
+def test_a_backfill_of_many_chunks_rings_one_bell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk.chunks, "__defaults__", (4,))
     for _ in range(11):
         recording()
@@ -57,20 +62,20 @@ def test_a_backfill_of_many_chunks_rings_one_bell(monkeypatch: MonkeyPatch) -> N
 
 
 def test_a_bell_that_was_heard_between_two_chunks_is_followed_by_one_for_what_came_after(
-    monkeypatch: MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for _ in range(4):
         recording()
     monkeypatch.setattr(bulk.chunks, "__defaults__", (2,))
-    heard = []
+    heard: list[int] = []
 
     def hear(_amount: float) -> None:
         if not heard:
             heard.append(bells())
-            rows.OrmQ.objects.all().delete()
+            OrmQ.objects.all().delete()
 
     pks = list(Recording.objects.values_list("pk", flat=True))
-    assert bulk.queue_all(pks, bulk.Ask.PERSON, hear) == 4
+    assert bulk.queue_all(pks, Ask.PERSON, hear) == 4
     assert (heard, bells()) == ([1], 1)
 
 
@@ -86,14 +91,14 @@ def test_a_backfill_can_be_kept_to_a_business_to_days_in_its_zone_and_to_the_new
     Business.objects.filter(pk=jerusalem.pk).update(timezone="Asia/Jerusalem")
     recording()  # another business's
     moments = [
-        datetime(2026, 1, 9, 21, 59),
-        datetime(2026, 1, 9, 22, 1),
-        datetime(2026, 1, 10, 21, 59),
-        datetime(2026, 1, 10, 22, 1),
+        datetime(2026, 1, 9, 21, 59, tzinfo=UTC),
+        datetime(2026, 1, 9, 22, 1, tzinfo=UTC),
+        datetime(2026, 1, 10, 21, 59, tzinfo=UTC),
+        datetime(2026, 1, 10, 22, 1, tzinfo=UTC),
     ]
     calls = [recording(owner=jerusalem) for _ in moments]
     for call, moment in zip(calls, moments, strict=True):
-        CallLog.objects.filter(pk=call.pk).update(started_at=moment.replace(tzinfo=UTC))
+        CallLog.objects.filter(pk=call.pk).update(started_at=moment)
     day = ("--business", "jerusalem", "--since", "2026-01-10", "--until", "2026-01-10")
     assert run("backfill_recordings", "--dry-run", "--json", *day).report["found"] == 2
     run("backfill_recordings", *day, "--limit", "1")
@@ -113,7 +118,9 @@ def test_a_backfill_of_what_can_not_be_is_a_usage_error_and_queues_nothing(optio
     assert queued() == set()
 
 
-def test_waiting_ends_when_all_are_downloaded_or_have_failed_and_tells_how_many(monkeypatch: MonkeyPatch) -> None:
+def test_waiting_ends_when_all_are_downloaded_or_have_failed_and_tells_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for _ in range(3):
         recording()
     turns = iter([None, Reason.STALLED, None, Reason.GONE])
@@ -128,7 +135,7 @@ def test_waiting_ends_when_all_are_downloaded_or_have_failed_and_tells_how_many(
         else:
             Recording.objects.fail([Failed(rows.held(claim), reason, permanent=reason == Reason.GONE)])
 
-    monkeypatch.setattr(backfill_recordings.time, "sleep", work)
+    monkeypatch.setattr(time, "sleep", work)
     outcome = run("backfill_recordings", "--wait", "--json")
     assert outcome.code == 1
     assert outcome.report == {"found": 3, "enqueued": 3, "dry_run": False, "ready": 2, "failed": 1}
@@ -140,7 +147,9 @@ def test_waiting_for_nothing_ends_at_once() -> None:
 
 
 # --- retry ----------------------------------------------------------------------------------------------------------
-FOR_GOOD = {"permanent": True, "next_retry_at": None}
+
+
+FOR_GOOD: dict[str, Any] = {"permanent": True, "next_retry_at": None}
 
 
 def test_a_retry_starts_anew_what_backs_off_or_was_given_up_and_leaves_what_failed_for_good() -> None:
@@ -179,6 +188,8 @@ def test_a_reason_that_is_unknown_or_a_deletion_is_a_usage_error(reason: str) ->
 
 
 # --- reset ----------------------------------------------------------------------------------------------------------
+
+
 def test_a_reset_releases_what_has_been_silent_for_so_long(witness: Witness) -> None:
     old, young = recording(DOWNLOADING), recording(DOWNLOADING)
     rows.pass_time(595, old)
@@ -207,6 +218,8 @@ def test_a_reset_takes_seconds_minutes_hours_and_days(text: str, seconds: int) -
 
 
 # --- stats ----------------------------------------------------------------------------------------------------------
+
+
 MONITORING = (
     "SELECT recording_download_status, COUNT(*) FROM call_log WHERE recording_url IS NOT NULL "
     "GROUP BY recording_download_status"

@@ -4,7 +4,7 @@ import hashlib
 import os
 import random
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from calls.tests.factories import NOON, WAV
 from recordings.leases import digest
@@ -42,12 +43,12 @@ WHOLE = WAV[:40] + len(SAMPLES).to_bytes(4, "little") + SAMPLES
 
 
 @pytest.fixture(autouse=True)
-def storage(settings: Settings, tmp_path: Path) -> Iterator[Storage]:
+def storage(settings: Settings, tmp_path: Path) -> Storage:
     settings.RECORDINGS_ROOT = tmp_path / "recordings"
     settings.RECORDINGS_MIN_FREE_BYTES = 0
     made = default_storage()
     made.prepare()
-    yield made
+    return made
 
 
 def put(row: CallLog, data: bytes = WHOLE, token: str | None = None) -> str:
@@ -196,6 +197,8 @@ def test_bytes_that_changed_are_found_when_every_file_is_read() -> None:
 
 
 # --- adopting -------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("status", [MISSING, FAILED])
 def test_an_adopted_file_gives_the_row_all_its_facts(witness: Witness, status: Any) -> None:
     row = recording(status)
@@ -248,6 +251,8 @@ def test_files_of_a_deleted_recording_are_removed_and_it_stays_deleted() -> None
 
 
 # --- parts, and what nobody knows -----------------------------------------------------------------------------------
+
+
 def old(path: Path, age: float) -> None:
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
 
@@ -293,6 +298,8 @@ def test_a_name_that_no_file_can_have_is_a_lost_file() -> None:
 
 
 # --- the storage is away --------------------------------------------------------------------------------------------
+
+
 def test_a_storage_that_is_away_loses_nothing(storage: Storage) -> None:
     ready(), ready()
     (storage.root / MARKER).unlink()
@@ -314,7 +321,7 @@ def test_a_storage_that_goes_away_in_the_middle_stops_the_run(
 
     def lose_and_unmount(self: Any, row: CallLog) -> int:
         (storage.root / MARKER).rename(storage.root / "elsewhere")
-        return lose(self, row)
+        return int(lose(self, row))
 
     monkeypatch.setattr(Recording.objects.all().__class__, "lose", lose_and_unmount)
     outcome = run("reconcile_recordings")

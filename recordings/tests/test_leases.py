@@ -1,26 +1,29 @@
 """The worker's verbs: who is claimed first, what a lease is worth, how an attempt ends."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db.models import F
 
+from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
 from recordings import backoff
 from recordings.leases import Failed, Finished, digest
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import Reason
 from recordings.tests import rows
-from recordings.tests.rows import DOWNLOADING, FAILED, QUEUED, READY, bells, business, held, now, recording, world
+from recordings.tests.rows import DOWNLOADING, FAILED, QUEUED, READY, bells, business, held, recording, world
 
 pytestmark = pytest.mark.django_db
 
 
-def claimed(count: int = 1, **columns: object) -> list[CallLog]:
+def claimed(count: int = 1, **columns: Any) -> list[CallLog]:
     """So many recordings, claimed together."""
     for _ in range(count):
         recording(QUEUED, **columns)
-    return Recording.objects.start(count, worker="w")
+    rows: list[CallLog] = Recording.objects.start(count, worker="w")
+    return rows
 
 
 def only_attempt(row: CallLog) -> Attempt:
@@ -28,6 +31,8 @@ def only_attempt(row: CallLog) -> Attempt:
 
 
 # --- start ----------------------------------------------------------------------------------------------------------
+
+
 def test_clicks_are_claimed_first_and_then_who_has_waited_longest() -> None:
     late, early = recording(QUEUED, last_enqueue_at=now(-5)), recording(QUEUED, last_enqueue_at=now(-50))
     click = recording(QUEUED, priority=PRIORITY_CLICK)
@@ -79,6 +84,8 @@ def test_a_business_without_an_account_is_claimed_too_so_that_it_can_fail_with_a
 
 
 # --- beat and announce ----------------------------------------------------------------------------------------------
+
+
 def test_a_beat_tells_which_leases_still_hold() -> None:
     mine, lost = claimed(2)
     CallLog.objects.filter(pk=lost.pk).update(recording_token="0" * 32)
@@ -101,6 +108,8 @@ def test_what_the_provider_announced_is_kept_with_the_row_and_the_attempt() -> N
 
 
 # --- finish, fail, give back ----------------------------------------------------------------------------------------
+
+
 def test_a_batch_of_results_commits_those_whose_lease_holds() -> None:
     mine, lost, adopted = claimed(3)
     Recording.objects.release(dead=[held(lost)])
@@ -176,6 +185,8 @@ def test_given_back_is_no_crash_and_one_bell_rings_for_all() -> None:
 
 
 # --- release --------------------------------------------------------------------------------------------------------
+
+
 def test_a_lease_that_holds_is_not_released_and_one_that_is_over_is() -> None:
     (row,) = claimed()
     rows.pass_time(25)

@@ -1,4 +1,4 @@
-"""The verbs, column by column: each does what the table in docs/lifecycle.md says, from where it may, and nothing else."""
+"""The verbs, column by column: each does what docs/lifecycle.md says, from where it may, and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import graph
 from recordings.leases import Failed, Held
@@ -14,7 +15,7 @@ from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.tests import rows
-from recordings.tests.rows import AUDIO, DOWNLOADING, FAILED, MISSING, QUEUED, READY, now, recording, world
+from recordings.tests.rows import AUDIO, DOWNLOADING, FAILED, MISSING, QUEUED, READY, recording, world
 from recordings.tests.transitions import Witness
 
 NOBODYS: Held = (0, "f" * 32)
@@ -50,7 +51,7 @@ VERBS: dict[str, Act] = {
     "fail": lambda row: Recording.objects.fail([Failed(lease(row), Reason.STALLED, permanent=False)]),
     "give_back": lambda row: Recording.objects.give_back([lease(row)]),
     "release": lambda row: Recording.objects.release(dead=[lease(row)]),
-    "adopt": lambda row: adopt(row),
+    "adopt": adopt,
     "lose": lambda row: Recording.objects.lose(row),
     "readdress": lambda row: Recording.objects.filter(pk=row.pk).readdress(),
     "delete": lambda row: Recording.objects.filter(pk=row.pk).delete_audio(),
@@ -109,6 +110,8 @@ def test_a_call_without_an_address_has_no_life(verb: str, status: RecordingStatu
 
 
 # --- what each verb sets --------------------------------------------------------------------------------------------
+
+
 NO_LEASE = {"token": None, "lease_until": None, "started_at": None}
 NO_FILE = {
     "file": "", "bytes": None, "bytes_total": None, "sha256": "", "content_type": "", "duration": None, "ready_at": None,
@@ -216,6 +219,8 @@ def test_a_verb_sets_its_columns_and_no_other(
 
 
 # --- lose, adopt, readdress, delete: what was read must still be so -------------------------------------------------
+
+
 @pytest.mark.django_db
 def test_another_file_than_the_one_that_could_not_be_opened_is_not_lost() -> None:
     row = recording(READY)

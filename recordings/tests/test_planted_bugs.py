@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db.models import Q
 
+from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from recordings import bell
 from recordings.leases import LEASE, Finished, Held
@@ -18,7 +19,7 @@ from recordings.lifecycle import Ask, RecordingQuerySet
 from recordings.models import Attempt, Recording
 from recordings.tests import rows
 from recordings.tests.races import each_row_is_claimed_once, one_racer_queues_one_row, race
-from recordings.tests.rows import DOWNLOADING, QUEUED, held, now, recording
+from recordings.tests.rows import DOWNLOADING, QUEUED, held, recording
 from recordings.tests.transitions import Witness
 
 
@@ -40,7 +41,7 @@ class NaiveQueue(RecordingQuerySet):
 
     gap = staticmethod(lambda: None)
 
-    def queue(self, ask: Ask, priority: int = 0) -> int:
+    def queue(self, ask: Ask, priority: int = 0, *, ring: bool = True) -> int:
         chosen = list(self.queueable(ask).values_list("pk", flat=True))
         self.gap()
         for pk in chosen:
@@ -75,6 +76,8 @@ class UnguardedClaim(RecordingQuerySet):
 
 
 # --- the naive queue ------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_race_for_one_row_catches_a_naive_queue(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NaiveQueue, "gap", staticmethod(together(2)))
@@ -93,6 +96,8 @@ def test_the_witness_catches_a_naive_queue(witness: Witness, monkeypatch: pytest
 
 
 # --- the unfenced finish --------------------------------------------------------------------------------------------
+
+
 def a_stale_worker_finishes(recordings: RecordingQuerySet) -> tuple[CallLog, Held, set[Held]]:
     """A paused worker comes back when another has its recording; what its finish says it committed."""
     recording(QUEUED)
@@ -125,6 +130,8 @@ def test_the_witness_catches_an_unfenced_finish(witness: Witness) -> None:
 
 
 # --- the unguarded claim --------------------------------------------------------------------------------------------
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_race_of_the_workers_catches_an_unguarded_claim(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UnguardedClaim, "gap", staticmethod(together(2)))

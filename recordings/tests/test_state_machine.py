@@ -312,7 +312,7 @@ class Lives(RuleBasedStateMachine):
 
 @pytest.mark.django_db(transaction=True)  # on PostgreSQL, one long transaction would keep every dead row
 def test_nothing_is_lost_or_done_twice_whatever_happens_in_whatever_order(witness: Witness) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Lives,
         settings=settings(
             max_examples=LIVES, stateful_step_count=STEPS, deadline=None, database=None, print_blob=True,

@@ -14,7 +14,7 @@ from recordings.models import Attempt, Outcome
 from recordings.reasons import Reason
 
 LEGAL = frozenset((before, after) for moves in MOVES.values() for before, targets in moves.items() for after in targets)
-"""Every (before, after) that some verb makes. A write of the status that is already there is a move too, and illegal."""
+"""Every (before, after) that some verb makes. Writing the status that is there already is a move too."""
 
 _COLUMNS = (
     "before_status",
@@ -45,7 +45,8 @@ _SET_UP = {
 _TEAR_DOWN = {
     "sqlite": [f"DROP TRIGGER IF EXISTS {_TABLE}", f"DROP TABLE IF EXISTS {_TABLE}"],
     "postgresql": [
-        f"DROP TRIGGER IF EXISTS {_TABLE} ON call_log", f"DROP FUNCTION IF EXISTS {_TABLE}", f"DROP TABLE IF EXISTS {_TABLE}",
+        f"DROP TRIGGER IF EXISTS {_TABLE} ON call_log", f"DROP FUNCTION IF EXISTS {_TABLE}",
+        f"DROP TABLE IF EXISTS {_TABLE}",
     ],
 }  # fmt: skip
 

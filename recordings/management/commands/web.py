@@ -18,6 +18,9 @@ from prosaasil.supervisor.processes import die_with_parent
 BACKLOG = 2048  # connections that wait to be accepted, in each worker
 KILL_AFTER = 3  # seconds that requests under way have to end when we stop: `serve` waits 4
 
+OUR_LOG = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"propagate": True}}}
+"""What granian has to say goes where everything goes, in our format: see LOGGING."""
+
 
 class Command(BaseCommand):
     """The web processes: a main one, and WEB_WORKERS that share the port."""
@@ -49,5 +52,6 @@ class Command(BaseCommand):
             blocking_threads=settings.WEB_THREADS,
             backlog=BACKLOG,
             workers_kill_timeout=KILL_AFTER,
-            log_level=LogLevels.error,  # requests are logged by nobody, and errors by Django
+            log_level=LogLevels.error,
+            log_dictconfig=OUR_LOG,
         ).serve(target_loader=load, wrap_loader=False)
