@@ -225,7 +225,7 @@ class CallLog(models.Model):
                 name="recording_retry",
                 condition=Q(recording_download_status="failed", recording_next_retry_at__isnull=False),
             ),
-            # Counts by status and reason. The reason stands first, so that no look-up of one status prefers this to the above.
+            # Counts by status and reason. The reason stands first, so that no look-up of a status prefers this index.
             models.Index(
                 "recording_reason",
                 "recording_download_status",

@@ -16,7 +16,7 @@ from prosaasil.supervisor import processes
 logger = logging.getLogger("prosaasil.serve")
 
 LOOK_AGAIN = 5.0  # seconds between looks for new processes in a group that has settled
-SETTLED = 10.0  # a group that lived this many seconds is started again at once when it dies
+SETTLED = 5.0  # a group that lived this many seconds is started again at once when it dies
 LONGEST_PAUSE = 10.0  # seconds between starts of a group that dies again and again
 KILL_PATIENCE = 2.0  # seconds that a killed group has to be gone: more is a disk that hangs
 
@@ -128,7 +128,7 @@ class Group:
     def _schedule(self, pid: int, status: int | None) -> None:
         now = time.monotonic()
         self._quick_deaths = self._quick_deaths + 1 if now - self._born < SETTLED else 0
-        pause = min(0.25 * 2**self._quick_deaths, LONGEST_PAUSE) if self._quick_deaths else 0.0
+        pause = min(0.125 * 2**self._quick_deaths, LONGEST_PAUSE) if self._quick_deaths else 0.0
         self.next_moment = now + pause
         logger.warning(
             "A process died; its group is started again",
@@ -141,15 +141,15 @@ class Group:
         while True:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(leader, signal.SIGKILL)
-            others = [process for process in processes.in_session(leader) if process.pid != leader]
-            for process in others:
+            left = [process for process in processes.in_session(leader) if process.pid != leader or not process.zombie]
+            for process in left:
                 if process.zombie:
                     _reap(process.pid)  # its parent is gone, or will be in a moment: then it is ours
                 else:
-                    processes.kill(process.pid)  # it has made a process group of its own
-            if not others or time.monotonic() > deadline:
+                    processes.kill(process.pid)  # it may have made a process group of its own
+            if not left or time.monotonic() > deadline:
                 _reap(leader)
-                return not any(not process.zombie for process in others)
+                return all(process.zombie for process in left)
             time.sleep(0.005)
 
     def _watch(self, pid: int) -> None:

@@ -99,3 +99,11 @@ def test_a_child_knows_its_role_and_has_a_session_of_its_own(make: Make) -> None
     wait_until(lambda: processes.has_environment(leader, "PROSAASIL_ROLE", "test"), what="it has been executed")
     assert [process.pid for process in processes.in_session(leader)] == [leader]
     assert os.getsid(0) != leader
+
+
+def test_a_killed_group_leaves_neither_process_nor_exit_status_behind(make: Make) -> None:
+    group = make("import time; time.sleep(60)")
+    leader = group.leader
+    assert leader is not None
+    assert group.kill()
+    assert processes.read(leader) is None

@@ -119,6 +119,8 @@ def test_the_demo_starts_with_its_provider_and_its_logins_and_keeps_the_data(ser
     demo = service("--prepare", "--demo")
     wait_until(lambda: "demo-password" in demo.log(), what="it has told the logins")
     calls = demo.sql("SELECT COUNT(*) FROM call_log")
+    wait_until(lambda: demo.sql("SELECT 1 FROM call_log WHERE recording_download_status = 'ready'"), what="downloads")
+    assert demo.sql("SELECT * FROM recordings_attempt WHERE reason = 'unreachable'") == [], "it began without a provider"
     port = (demo.var / "demo.json").read_text()
     demo.stop()
     again = service("--prepare", "--demo", like=demo)

@@ -3,6 +3,7 @@
 import os
 import re
 
+from django.db import connection
 from django.http import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
@@ -38,6 +39,9 @@ def audio(request: Request, row: CallLog) -> HttpResponseBase:
         detail = _("The recording ends before the range begins.")
         headers = {name: response[name] for name in ("Content-Range", "Accept-Ranges")}
         raise Problem(416, "range_not_satisfiable", detail, headers=headers)
+    if response.streaming and not connection.in_atomic_block:
+        # Now and not when the body has been sent: a pool has fewer connections than a recording may have listeners.
+        connection.close_if_unusable_or_obsolete()
     return response
 
 

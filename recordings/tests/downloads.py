@@ -28,7 +28,8 @@ def business_of(provider: Provider, **columns: Any) -> Business:
     """A business with an account at the provider, with the right credentials."""
     business = make_business()
     facts = {
-        "base_url": provider.base_url, "hosts": provider.address, "auth": "basic", "username": USERNAME, "secret": SECRET,
+        "base_url": provider.base_url, "hosts": provider.address,
+        "auth": "basic", "username": USERNAME, "secret": SECRET,
     }  # fmt: skip
     make_account(business, **facts | columns)
     return business

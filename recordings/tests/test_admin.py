@@ -27,7 +27,6 @@ from recordings.tests.rows import (
     READY,
     bells,
     business,
-    now,
     read,
     recording,
     world,

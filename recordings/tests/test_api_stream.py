@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -85,6 +86,15 @@ def test_a_range_of_it_is_206_and_one_beyond_its_end_a_416_that_says_how_long_it
 def test_its_head_has_the_length_and_no_body(business: Business, client: Client) -> None:
     response = client.head(url(make_ready(business)))
     assert (response.status_code, response["Content-Length"], body_of(response)) == (200, str(len(WAV)), b"")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_of_a_pool_is_given_back_before_the_body_is_sent(business: Business, client: Client) -> None:
+    row = make_ready(business)
+    connection.close_at = 0  # as where CONN_MAX_AGE is 0: good for this request only
+    response = stream(client, row)
+    assert connection.connection is None
+    assert body_of(response) == WAV
 
 
 def test_playing_it_writes_nothing_logs_nothing_and_is_one_query_beyond_who_asks(

@@ -76,7 +76,7 @@ def test_what_is_over_is_not_retried_by_itself(columns: dict[str, Any]) -> None:
     (QUEUED, Answer.UNDER_WAY), (DOWNLOADING, Answer.UNDER_WAY), (READY, Answer.READY),
 ])  # fmt: skip
 def test_asking_for_what_needs_nothing_writes_nothing(status: RecordingStatus, answer: Answer) -> None:
-    row = recording(status, **({"priority": PRIORITY_CLICK} if status == QUEUED else {}))
+    row = recording(status, priority=PRIORITY_CLICK)
     before = world()
     assert [Recording.objects.ask(row, ask) for ask in (Ask.PLAY, Ask.PERSON, Ask.FORCE)] == [answer] * 3
     assert world() == before

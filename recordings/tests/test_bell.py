@@ -23,7 +23,6 @@ from recordings.tests.rows import (
     bells,
     business,
     held,
-    now,
     read,
     recording,
     world,

@@ -111,8 +111,8 @@ def watched(running: Service) -> Iterator[list[str]]:
     def look() -> None:
         since: dict[tuple[object, ...], float] = {}
         query = (
-            "SELECT call_sid, recording_download_status, recording_token, recording_lease_until, recording_last_enqueue_at"
-            " FROM call_log WHERE recording_download_status IN ('queued', 'downloading')"
+            "SELECT call_sid, recording_download_status, recording_token, recording_lease_until,"
+            " recording_last_enqueue_at FROM call_log WHERE recording_download_status IN ('queued', 'downloading')"
         )
         while not done.wait(1):
             rows = set(running.sql(query))

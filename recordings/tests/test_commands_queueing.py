@@ -25,7 +25,6 @@ from recordings.tests.rows import (
     READY,
     bells,
     business,
-    now,
     read,
     recording,
     world,

@@ -28,7 +28,6 @@ from recordings.tests.rows import (
     READY,
     bells,
     business,
-    now,
     read,
     recording,
     world,

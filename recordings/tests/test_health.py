@@ -47,9 +47,10 @@ def test_all_well_is_ready_in_one_query(alive: Path, django_assert_num_queries: 
 
 
 @pytest.mark.django_db
-def test_silent_workers_are_named(alive: Path) -> None:
+def test_silent_workers_are_named_and_a_probe_logs_nothing(alive: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.utime(alive, (time.time() - 40, time.time() - 40))
     assert ready() == (503, WELL | {"workers": "gave no sign of life for 40 s"})
+    assert caplog.records == []
     alive.unlink()
     assert ready() == (503, WELL | {"workers": "gave no sign of life"})
 

@@ -48,7 +48,7 @@ def test_a_herd_of_requests_makes_one_fetch_a_recording(service: StartService) -
         assert {name: provider.count(name).requests for name in names.values()} == dict.fromkeys(names.values(), 1)
         assert running.sql("SELECT COUNT(*) FROM recordings_attempt") == [(RECORDINGS,)]
         assert "database is locked" not in running.log()
-        assert {sid: sha for sid, sha in running.sql("SELECT call_sid, recording_sha256 FROM call_log")} == {
+        assert dict(running.sql("SELECT call_sid, recording_sha256 FROM call_log")) == {
             sid: provider.audio(provider.url(name, "wav")).sha256 for sid, name in names.items()
         }
 

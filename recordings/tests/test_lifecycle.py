@@ -52,7 +52,7 @@ VERBS: dict[str, Act] = {
     "give_back": lambda row: Recording.objects.give_back([lease(row)]),
     "release": lambda row: Recording.objects.release(dead=[lease(row)]),
     "adopt": adopt,
-    "lose": lambda row: Recording.objects.lose(row),
+    "lose": Recording.objects.lose,
     "readdress": lambda row: Recording.objects.filter(pk=row.pk).readdress(),
     "delete": lambda row: Recording.objects.filter(pk=row.pk).delete_audio(),
 }
@@ -114,7 +114,8 @@ def test_a_call_without_an_address_has_no_life(verb: str, status: RecordingStatu
 
 NO_LEASE = {"token": None, "lease_until": None, "started_at": None}
 NO_FILE = {
-    "file": "", "bytes": None, "bytes_total": None, "sha256": "", "content_type": "", "duration": None, "ready_at": None,
+    "file": "", "bytes": None, "bytes_total": None, "sha256": "", "content_type": "", "duration": None,
+    "ready_at": None,
 }  # fmt: skip
 NO_FAILURE = {"reason": "", "permanent": False, "next_retry_at": None}
 NO_COUNTS = {"fail_count": 0, "crash_count": 0}

@@ -14,7 +14,8 @@ from demo.service import wait_until
 from recordings.tests.living import LONG, Customer, customer
 
 RECORDINGS = 1_000 if LONG else 60
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 STATUS_REQUESTS, PAGE_LOADS = 1_000, 50
 
 

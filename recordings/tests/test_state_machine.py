@@ -42,7 +42,7 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         for model in (Attempt, CallLog, OrmQ):
-            model._default_manager.all().delete()
+            model._base_manager.all().delete()
         self.witness = Witness()
         self.witness.forget()
         rows.business()

@@ -51,7 +51,9 @@ def drain_beside() -> threading.Thread:
     return thread
 
 
-def test_everything_that_waits_is_downloaded_once_with_the_providers_bytes(provider: Provider, witness: Witness) -> None:
+def test_everything_that_waits_is_downloaded_once_with_the_providers_bytes(
+    provider: Provider, witness: Witness
+) -> None:
     business = business_of(provider)
     rows = [waiting(business, provider, f"bulk-{number:06}") for number in range(20)]
 
@@ -102,7 +104,8 @@ def test_a_quarter_of_the_slots_is_kept_for_clicks(provider: Provider) -> None:
 def test_a_bell_that_finds_no_free_place_returns_at_once(provider: Provider) -> None:
     row = waiting(business_of(provider), provider, "hello")
     with Lock("drain-0") as first, Lock("drain-1") as second:
-        assert first.take() and second.take()
+        assert first.take()
+        assert second.take()
         assert worker.drain() == 0
     row.refresh_from_db()
     assert row.recording_download_status == "queued"
@@ -139,7 +142,9 @@ def test_a_stop_gives_back_what_runs_and_counts_nothing_against_it(provider: Pro
     assert default_storage().files_of(row.pk) == []
 
 
-def test_a_worker_that_lost_its_lease_stops_and_writes_nothing(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_lost_its_lease_stops_and_writes_nothing(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "BEAT_EVERY", 0.1)
     row = waiting(business_of(provider), provider, "hello")
     provider.misbehave("hello", "gate-body")
@@ -155,7 +160,9 @@ def test_a_worker_that_lost_its_lease_stops_and_writes_nothing(provider: Provide
     assert row.recording_file == ""
 
 
-def test_a_beat_renews_the_lease_while_the_provider_is_slow(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beat_renews_the_lease_while_the_provider_is_slow(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "BEAT_EVERY", 0.05)
     row = waiting(business_of(provider), provider, "hello")
     provider.misbehave("hello", "gate-body")
@@ -166,7 +173,8 @@ def test_a_beat_renews_the_lease_while_the_provider_is_slow(provider: Provider, 
 
     def renewed() -> bool:
         row.refresh_from_db()
-        return row.recording_lease_until is not None and row.recording_lease_until > about_to_end + timedelta(seconds=20)
+        until = row.recording_lease_until
+        return until is not None and until > about_to_end + timedelta(seconds=20)
 
     assert provider.counts.wait(renewed, 5)
     provider.open_gate()
