@@ -30,6 +30,16 @@ from demo.service import Service, copy_prepared, prepare  # noqa: E402
 StartService = Callable[..., Service]
 
 
+def pytest_configure() -> None:
+    """For all tests in this process: passwords that cost little, static files that nobody has collected."""
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+
+
 def pytest_unconfigure() -> None:
     """The data folder goes with the run."""
     shutil.rmtree(VAR, ignore_errors=True)

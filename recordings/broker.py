@@ -33,10 +33,10 @@ class WakingBroker(ORM):  # type: ignore[misc]
         if self._listener is None:
             self._listener = bell.Listener("cluster")
         self._listener.clear()
+        sign_of_life().touch()
         Recording.objects.retry_due()
         if tasks := super().dequeue():
             return list(tasks)
-        sign_of_life().touch()
         # The cluster wakes us before it tells us to stop, so from then on look often.
         self._listener.wait(0.05 if stopping.is_told() else _until_next_retry())
         return None

@@ -31,8 +31,8 @@ def make_business(slug: str | None = None, **columns: Any) -> Business:
 
 
 def make_member(business: Business, username: str | None = None, role: str = Member.Role.LISTENER) -> Member:
-    """A new user with a place in `business`, and without a password: hashing one takes longer than most tests."""
-    user = User.objects.create_user(username or f"user-{next(_numbers)}")
+    """A new user with a place in `business`; the password is "secret"."""
+    user = User.objects.create_user(username or f"user-{next(_numbers)}", password="secret")
     return Member.objects.create(user=user, business=business, role=role)
 
 

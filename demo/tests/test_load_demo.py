@@ -30,8 +30,7 @@ URL = "http://127.0.0.1:8100"
 
 
 @pytest.fixture(autouse=True)
-def cheap_passwords(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def allowed_hosts(settings: Settings) -> None:
     settings.RECORDINGS_ALLOW_PRIVATE_HOSTS = frozenset({"127.0.0.1:8100", "127.0.0.1:8101"})
 
 

@@ -25,6 +25,8 @@ def var(settings: Settings, tmp_path: Path) -> Path:
     settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
     settings.STATICFILES_DIRS = [source]
     settings.STATIC_ROOT = tmp_path / "static"
+    hashed = {"BACKEND": "prosaasil.static.HashedStaticFiles"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": hashed}
     settings.RUN_DIR = tmp_path / "run"
     settings.RECORDINGS_ROOT = tmp_path / "recordings"
     return tmp_path
@@ -120,7 +122,7 @@ def test_the_demo_starts_with_its_provider_and_its_logins_and_keeps_the_data(ser
     wait_until(lambda: "demo-password" in demo.log(), what="it has told the logins")
     calls = demo.sql("SELECT COUNT(*) FROM call_log")
     wait_until(lambda: demo.sql("SELECT 1 FROM call_log WHERE recording_download_status = 'ready'"), what="downloads")
-    assert demo.sql("SELECT * FROM recordings_attempt WHERE reason = 'unreachable'") == [], "it began without a provider"
+    assert demo.sql("SELECT * FROM recordings_attempt WHERE reason = 'unreachable'") == [], "begun too soon"
     port = (demo.var / "demo.json").read_text()
     demo.stop()
     again = service("--prepare", "--demo", like=demo)

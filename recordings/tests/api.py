@@ -14,10 +14,7 @@ from recordings.storage import default_storage
 
 @pytest.fixture(autouse=True)
 def storage(settings: Settings, tmp_path: Path) -> Path:
-    """An empty storage, there for this test only; and static files by their plain names, since none were collected."""
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    settings.STATIC_ROOT = tmp_path
+    """An empty storage, there for this test only."""
     settings.RECORDINGS_ROOT = tmp_path / "recordings"
     default_storage().prepare()
     return tmp_path / "recordings"

@@ -1,7 +1,6 @@
 """The operators' pages: counts, filters, read-only facts, actions through the verbs, and no query a row."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from pytest_django import Settings
 
 from calls.clock import now
 from calls.models import PRIORITY_CLICK, Business, CallLog
@@ -35,14 +33,6 @@ from recordings.tests.rows import (
 pytestmark = pytest.mark.django_db
 RECORDINGS = "/admin/recordings/recording/"
 FOR_GOOD: dict[str, Any] = {"permanent": True, "next_retry_at": None}
-
-
-@pytest.fixture(autouse=True)
-def plain_static_files(settings: Settings, tmp_path: Path) -> None:
-    """Static files under their own names: nothing has collected them here."""
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    settings.STATIC_ROOT = tmp_path
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import html
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,15 +24,6 @@ from recordings.reasons import Reason
 pytestmark = pytest.mark.django_db
 QUERIES = 5
 """Session, user, member with business, calls, names of agents."""
-
-
-@pytest.fixture(autouse=True)
-def plain_static_files(settings: Settings, tmp_path: Path) -> None:
-    """Static files under their own names: nothing has collected them here."""
-    storage = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": storage}
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # hundreds of logins, and no secret
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ LAST_MODIFIED = "Wed, 13 Mar 2024 12:57:23 GMT"
 
 Ask = Callable[..., HttpResponseBase]
 
+# Closing a response ends the request, and with it old database connections.
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
