@@ -58,6 +58,24 @@ def hosts(name: str) -> frozenset[str]:
     return frozenset(entries)
 
 
+def words(name: str) -> list[str]:
+    """A comma-separated list."""
+    return [word.strip() for word in text(name).split(",") if word.strip()]
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a server that is bound to `host` and `port` is found from its own machine."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def host_of(address: str) -> str:
+    """The host of an address as ALLOWED_HOSTS writes it: an IPv6 address in brackets."""
+    host = urlsplit(address).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
 def url(name: str, default: str) -> str:
     """An http or https address without a path, e.g. https://calls.example.org."""
     value = text(name, default).rstrip("/")
@@ -77,6 +95,11 @@ def folder(name: str, default: Path) -> Path:
     return Path(text(name, str(default))).expanduser().absolute()
 
 
+def private_folder(path: Path) -> None:
+    """Make the folder, if need be, closed to other users of the machine. One that is there stays as it is."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o750)
+
+
 def database(name: str, default: str) -> dict[str, Any]:
     """Django's settings of one database, from sqlite:///path or postgres://user:password@host:port/name."""
     value = text(name, default)
@@ -93,7 +116,8 @@ def database(name: str, default: str) -> dict[str, Any]:
 
 def key_file(path: Path) -> str:
     """The secret in `path`, made on first use with mode 0600. Two processes that start together agree on one."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent.parent)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
     if not path.exists():
         mine = path.with_name(f"{path.name}.{os.getpid()}")
         with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

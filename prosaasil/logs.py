@@ -11,15 +11,27 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 # What every LogRecord carries; anything else came with `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request", "server_time"}
-_QUERY = re.compile(r"(?P<address>(?:https?://|/)[^\s?\"'<>]*)\?[^\s\"'<>]+")
-_USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://)[^\s/@]+@")
+# Callers choose much of what is logged: no pattern may look at a character more than a few times.
+_WORD = re.compile(r"[^\s\"'<>]+")
+_USERINFO = re.compile(r"://[^\s/]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST = 4_000  # characters of one value
 
 
 def clean(text: str) -> str:
-    """`text` without query strings and credentials of URLs, with control characters escaped."""
-    text = _USERINFO.sub(r"\g<scheme>…@", _QUERY.sub(r"\g<address>?…", text))
+    """`text` without query strings and credentials of URLs, cut where it is very long, control characters escaped."""
+    text = _USERINFO.sub("://…@", _WORD.sub(_without_query, text))
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def _without_query(found: re.Match[str]) -> str:
+    """An address or a path up to its question mark; another word as it is."""
+    word = found.group()
+    slash = word.find("/")
+    mark = word.find("?", slash)
+    return word if slash < 0 or mark < 0 or mark == len(word) - 1 else word[:mark] + "?…"
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
@@ -43,7 +55,7 @@ class JsonFormatter(logging.Formatter):
         for key, value in _extras(record).items():
             line[key] = value if isinstance(value, (int, float, bool, type(None))) else clean(str(value))
         if record.exc_info:
-            line["exception"] = clean(self.formatException(record.exc_info))
+            line["exception"] = "\\n".join(map(clean, self.formatException(record.exc_info).split("\n")))
         return json.dumps(line, ensure_ascii=False)
 
 
@@ -79,5 +91,7 @@ def logging_config(style: str, level: str) -> dict[str, Any]:
             "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
             # Its WARNING is a line for each 4xx.
             "django.request": {"level": "ERROR"},
+            # A line, with a traceback even, for each wrong Host or CSRF token that somebody sends.
+            "django.security": {"level": "CRITICAL"},
         },
     }

@@ -1,18 +1,28 @@
-"""A name for every request, so that an answer, its problem document and its log lines can be found together."""
+"""Before everything else: a name for every request, and what no request may be."""
 
 import re
+import threading
 import uuid
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from prosaasil.logs import request_id
+from recordings import problems
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
+LARGEST_BODY = 64 * 1024
+BODIES = 16  # requests with a body at a time, in each process: slow ones must not hold every thread
+
+
 class RequestId:
-    """Take the X-Request-ID of the caller where it is a plain word, else make one; answer with it."""
+    """Take the X-Request-ID of the caller where it is a plain word, else make one; answer with it.
+
+    An answer, its problem document and its log lines can then be found together.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -28,3 +38,37 @@ class RequestId:
             request_id.reset(token)
         response["X-Request-ID"] = name
         return response
+
+
+class BodyLimits:
+    """Refuse bodies that are too large, of unknown length or in another encoding, before anything reads them."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.places = threading.BoundedSemaphore(BODIES)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer what may be read, with as many bodies at a time as there are places."""
+        length = _length(request)
+        if length is None or length > LARGEST_BODY:
+            words = _("The request's body must be of a known length, of at most %(bytes)d bytes.")
+            return problems.refusal(request, 413, "body_too_large", words % {"bytes": LARGEST_BODY})
+        if (request.content_params or {}).get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+            return problems.refusal(request, 415, "unsupported_charset", _("The request must be in UTF-8."))
+        if not length:
+            return self.get_response(request)
+        if not self.places.acquire(blocking=False):
+            words = _("Too many requests are being read. Please try again.")
+            return problems.refusal(request, 503, "busy", words, {"Retry-After": "1"})
+        try:
+            return self.get_response(request)
+        finally:
+            self.places.release()
+
+
+def _length(request: HttpRequest) -> int | None:
+    """The length of the body in bytes; None where the request does not say."""
+    if "Transfer-Encoding" in request.headers:
+        return None
+    given = str(request.META.get("CONTENT_LENGTH") or "0")
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 20 else None

@@ -17,17 +17,12 @@ RUN_DIR = PROSAASIL_VAR / "run"  # sockets, locks and signs of life of this mach
 
 BIND = env.text("BIND", "127.0.0.1")
 PORT = env.integer("PORT", 8000, 1, 65535)
-PUBLIC_URL = env.url("PUBLIC_URL", f"http://{'127.0.0.1' if BIND in {'0.0.0.0', '::'} else BIND}:{PORT}")  # noqa: S104
+PUBLIC_URL = env.url("PUBLIC_URL", env.address_of(BIND, PORT))
 PUBLIC_IS_HTTPS = PUBLIC_URL.startswith("https://")
 
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY") or env.key_file(PROSAASIL_VAR / "keys" / "secret_key")
-ALLOWED_HOSTS = [host for host in env.text("ALLOWED_HOSTS").split(",") if host] or [
-    "localhost",
-    "127.0.0.1",
-    "[::1]",
-    PUBLIC_URL.split("://")[1].rsplit(":", 1)[0],
-]
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]", env.host_of(PUBLIC_URL)]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 if PUBLIC_IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -55,6 +50,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "prosaasil.middleware.RequestId",
+    "prosaasil.middleware.BodyLimits",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -138,6 +134,8 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+FILE_UPLOAD_HANDLERS = ["prosaasil.uploads.NoFiles"]
+
 STATIC_URL = "/static/"
 STATIC_ROOT = PROSAASIL_VAR / "static"
 STORAGES = {
@@ -152,7 +150,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["recordings.api.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "recordings.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

@@ -46,6 +46,11 @@ def prune(older_than: timedelta = timedelta(days=1)) -> int:
     return int(Task.objects.filter(stopped__lt=timezone.now() - older_than).delete()[0])
 
 
+def sign_of_life() -> Path:
+    """The file that the queue's pusher writes at least each second while it lives: which storage it sees."""
+    return Path(settings.RUN_DIR) / "cluster.alive"
+
+
 def listeners() -> list[str]:
     """The names that may listen on this machine: the cluster's pusher, and each drain."""
     return ["cluster", *(f"drain-{place}" for place in range(settings.DRAINS))]

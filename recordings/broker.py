@@ -1,8 +1,5 @@
 """django-q2's ORM broker, woken at once instead of polling."""
 
-from pathlib import Path
-
-from django.conf import settings
 from django.db.models import DurationField, ExpressionWrapper, F
 from django_q.brokers.orm import ORM
 
@@ -10,14 +7,10 @@ from calls.clock import now
 from recordings import bell
 from recordings.download import stopping
 from recordings.models import Recording
+from recordings.storage import StorageAway, default_storage
 
 LONGEST_SLEEP = 1.0
 """Seconds. Also how late a retry can start, and how long a lost wake-up costs."""
-
-
-def sign_of_life() -> Path:
-    """The file that the pusher touches while the cluster lives; readyz looks at its age."""
-    return Path(settings.RUN_DIR) / "cluster.alive"
 
 
 class WakingBroker(ORM):  # type: ignore[misc]
@@ -33,13 +26,22 @@ class WakingBroker(ORM):  # type: ignore[misc]
         if self._listener is None:
             self._listener = bell.Listener("cluster")
         self._listener.clear()
-        sign_of_life().touch()
+        _give_sign_of_life()
         Recording.objects.retry_due()
         if tasks := super().dequeue():
             return list(tasks)
         # The cluster wakes us before it tells us to stop, so from then on look often.
         self._listener.wait(0.05 if stopping.is_told() else _until_next_retry())
         return None
+
+
+def _give_sign_of_life() -> None:
+    """Say that the cluster lives, and which storage it writes to: the web compares that with its own."""
+    try:
+        storage = default_storage().marker()
+    except StorageAway:
+        storage = ""
+    bell.sign_of_life().write_text(storage)
 
 
 def _until_next_retry() -> float:

@@ -2,18 +2,14 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from recordings import bell
 from recordings.storage import StorageAway, default_storage
-
-SIGN_OF_LIFE = "cluster.alive"
-"""In the run folder; the queue's pusher touches it at least every 2 s."""
 
 SILENT = 15
 """Seconds without a sign of life after which the workers count as dead."""
@@ -68,13 +64,23 @@ def _storage() -> None:
 
 
 def _workers() -> None:
-    alive = Path(settings.RUN_DIR) / SIGN_OF_LIFE
+    sign = bell.sign_of_life()
     try:
-        silent = time.time() - alive.stat().st_mtime
+        silent = abs(time.time() - sign.stat().st_mtime)  # one from the future is no sign of life either
+        theirs = sign.read_text()
     except OSError as error:
         raise Unwell("gave no sign of life") from error
     if silent > SILENT:
         raise Unwell(f"gave no sign of life for {silent:.0f} s")
+    if theirs and theirs != _our_storage():
+        raise Unwell("write to another storage than the web reads")
+
+
+def _our_storage() -> str:
+    try:
+        return default_storage().marker()
+    except StorageAway:
+        return ""
 
 
 _CHECKS: dict[str, Callable[[], None]] = {"database": _database, "storage": _storage, "workers": _workers}

@@ -3,13 +3,11 @@
 Each is one conditional UPDATE; the row count is the answer. A worker whose token is not the row's changes nothing.
 """
 
-import hashlib
 import operator
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -22,37 +20,13 @@ from recordings import backoff, bell, graph
 from recordings.attempts import Attempt, Outcome
 from recordings.expressions import EachRow
 from recordings.reasons import Reason
+from recordings.results import Failed, Finished, Held, Whole, digest
 
 LEASE = 30
 """Seconds that a claim or a beat gives the worker. A worker stops reading 24 s after its last good beat."""
 
 BEAT_EVERY = 7.5
 CRASHES_IN_A_ROW = 5
-
-Held = tuple[int, str]
-"""A lease: the recording's id and the token that holds it."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
-
-    COLUMNS: ClassVar[tuple[str, ...]] = tuple(
-        f"recording_{name}" for name in ("file", "bytes", "bytes_total", "sha256", "content_type", "duration")
-    )
-
-    file: str
-    bytes: int
-    sha256: str
-    content_type: str
-    duration: float
-
-    def columns(self) -> dict[str, Any]:
-        """The row's columns that describe the file."""
-        return {f"recording_{name}": value for name, value in vars(self).items()} | {
-            "recording_bytes_total": self.bytes
-        }
-
 
 NO_FILE: dict[str, Any] = {
     "recording_file": "",
@@ -68,29 +42,6 @@ NO_FAILURE: dict[str, Any] = {"recording_reason": "", "recording_permanent": Fal
 NO_COUNTS: dict[str, Any] = {"recording_fail_count": 0, "recording_crash_count": 0}
 
 
-@dataclass(frozen=True)
-class Finished:
-    """An attempt that ended with a whole file; `adopted` when the file was there before it asked the provider."""
-
-    held: Held
-    whole: Whole
-    http_status: int | None = None
-    adopted: bool = False
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An attempt that failed; `retry_after` is the provider's wish in seconds."""
-
-    held: Held
-    reason: Reason
-    permanent: bool
-    detail: str = ""
-    retry_after: float | None = None
-    http_status: int | None = None
-    bytes_done: int | None = None
-
-
 def next_retry(retry_after: float | None = None) -> Case:
     """When to try again, from the row's count of failures before this one; null when this was the last try.
 
@@ -102,11 +53,6 @@ def next_retry(retry_after: float | None = None) -> Case:
         for before in range(len(backoff.DELAYS))
     ]
     return Case(*waits, default=Value(None), output_field=DateTimeField())
-
-
-def digest(url: str) -> str:
-    """What an attempt keeps of the address it asked for: enough to know it again."""
-    return hashlib.sha256(url.encode()).hexdigest()
 
 
 class LeaseQuerySet(QuerySet[CallLog]):
@@ -141,7 +87,9 @@ class LeaseQuerySet(QuerySet[CallLog]):
     def waiting(self) -> Self:
         """Queued, and not held back by an account that was asked to slow down."""
         return self.filter(recording_download_status=RecordingStatus.QUEUED).exclude(
-            business__provider_account__paused_until__gt=now()
+            business__provider_account__paused_until__gt=now(),
+            # further ahead than any wait we grant: from a clock that was wrong
+            business__provider_account__paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER),
         )
 
     def start(self, limit: int, *, worker: str, clicks_only: bool = False) -> list[CallLog]:
@@ -188,7 +136,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
 
     def announce(self, held: Held, *, bytes_total: int | None, content_type: str, validator: str) -> int:
         """Write what the provider's headers say, once an attempt, so that progress can be shown."""
-        told = self.holding(held).update(recording_bytes_total=bytes_total, recording_content_type=content_type)
+        told = self.holding(held).update(recording_bytes_total=bytes_total, recording_content_type=content_type[:32])
         if told:
             Attempt.objects.running().filter(recording_id=held[0], token=held[1]).update(
                 bytes_total=bytes_total, validator=validator[:200]
@@ -214,7 +162,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
             batch = batch.locked()
             batch.move("finish", RecordingStatus.READY, _leases([result.held for result in results]), **columns)
             files = {result.whole.file: result.held for result in results}
-            # A file's name has its attempt's token, so a row that names it is one that this call committed.
+            # A row that names this attempt's file was committed by it, now or by a COMMIT whose answer got lost.
             ready = batch.filter(recording_download_status=RecordingStatus.READY, recording_file__in=files)
             won = {files[name] for name in ready.values_list("recording_file", flat=True)}
             size = CallLog.objects.filter(pk=OuterRef("recording_id")).values("recording_bytes")
@@ -240,13 +188,26 @@ class LeaseQuerySet(QuerySet[CallLog]):
                     }
                 )
                 row = self.filter(pk=result.held[0])
+                moved_on = row.exclude(recording_url=result.url) if result.permanent and result.url else row.none()
                 if row.move("fail", RecordingStatus.FAILED, Q(recording_token=result.held[1]), **columns):
                     won.add(result.held)
                     facts = {"reason": result.reason, "detail": result.detail[:500], "http_status": result.http_status}
                     _attempts([result.held]).close(
                         Outcome.FAILED, bytes_done=result.bytes_done, next_retry_at=_rows_retry(), **facts
                     )
+                    moved_on.readdress()  # an import wrote another address meanwhile: that one was never asked
         return won
+
+    def readdress(self) -> int:
+        """The address of these was changed: a failure of the old one says nothing of the new."""
+        return self.move(
+            "readdress",
+            RecordingStatus.MISSING,
+            ~Q(recording_reason=Reason.DELETED),
+            **NO_FAILURE,
+            **NO_COUNTS,
+            recording_last_enqueue_at=None,
+        )
 
     def give_back(self, held: Iterable[Held]) -> int:
         """Put these back into the queue, as at SIGTERM: nothing is counted against them, and a bell rings."""

@@ -7,14 +7,16 @@ import enum
 import logging
 from typing import Any, Self
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Count, DateTimeField, Q, Value, When
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import bell
-from recordings.leases import NO_COUNTS, NO_FAILURE, NO_FILE, NO_LEASE, LeaseQuerySet, Whole
+from recordings import backoff, bell
+from recordings.leases import NO_COUNTS, NO_FAILURE, NO_FILE, NO_LEASE, LeaseQuerySet
 from recordings.reasons import Reason
+from recordings.results import Whole
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,12 @@ class Answer(enum.StrEnum):
     """The request may not start a download (a HEAD, a prefetch, another site); nothing was written."""
 
 
+def its_time() -> Q:
+    """The guard of a retry that is due; one further ahead than any wait we give comes from a clock that was wrong."""
+    longest = max(backoff.DELAYS[-1], settings.RECORDINGS_MAX_RETRY_AFTER)
+    return Q(recording_next_retry_at__lte=now()) | Q(recording_next_retry_at__gt=now(longest))
+
+
 class RecordingQuerySet(LeaseQuerySet):
     """Recordings: adjectives read, verbs write."""
 
@@ -62,16 +70,12 @@ class RecordingQuerySet(LeaseQuerySet):
         if ask is not Ask.FORCE:
             failed &= Q(recording_permanent=False)
         if ask is Ask.PLAY:
-            failed &= Q(recording_next_retry_at__lte=now())
+            failed &= its_time()
         return self.filter(Q(recording_download_status=RecordingStatus.MISSING) & cool | failed)
 
     def due(self) -> Self:
         """Failed for now, and their time has come."""
-        return self.filter(
-            recording_download_status=RecordingStatus.FAILED,
-            recording_permanent=False,
-            recording_next_retry_at__lte=now(),
-        )
+        return self.filter(its_time(), recording_download_status=RecordingStatus.FAILED, recording_permanent=False)
 
     def backing_off(self) -> Self:
         """Failed for now, with a time to try again."""
@@ -147,7 +151,9 @@ class RecordingQuerySet(LeaseQuerySet):
     def ring_again(self) -> bool:
         """Ring one bell if anything has waited in silence and no bell waits to be heard."""
         silent = self.waiting().filter(
-            Q(recording_last_enqueue_at__lte=now(-SILENCE)) | Q(recording_last_enqueue_at__isnull=True)
+            Q(recording_last_enqueue_at__lte=now(-SILENCE))
+            | Q(recording_last_enqueue_at__isnull=True)
+            | Q(recording_last_enqueue_at__gt=now())
         )
         if not silent.exists() or bell.is_rung():
             return False
@@ -181,17 +187,6 @@ class RecordingQuerySet(LeaseQuerySet):
         if lost:
             log.warning("Recording file lost", extra=_about(row, "lose"))
         return lost
-
-    def readdress(self) -> int:
-        """The address of these was changed: a failure of the old one says nothing of the new."""
-        return self.move(
-            "readdress",
-            RecordingStatus.MISSING,
-            ~Q(recording_reason=Reason.DELETED),
-            **NO_FAILURE,
-            **NO_COUNTS,
-            recording_last_enqueue_at=None,
-        )
 
     def delete_audio(self) -> int:
         """Delete the audio of these for good; the clean-up removes their files."""

@@ -42,22 +42,31 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
 
     def with_refusal(self) -> Self:
         """With `refused_lately`: whether the provider refused the credentials less than a minute ago."""
-        return self.annotate(refused_lately=Case(When(broken_at__gt=now(-60), then=True), default=False))
+        lately = When(broken_at__gt=now(-60), broken_at__lte=now(), then=True)  # a time to come: a clock was wrong
+        return self.annotate(refused_lately=Case(lately, default=False))
 
-    def pause(self, business_id: int, seconds: float) -> int:
+    def paused(self) -> Self:
+        """Asked to wait, for a time that can be meant; one further ahead comes from a clock that was wrong."""
+        return self.filter(paused_until__gt=now(), paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER))
+
+    def as_read(self, account: "ProviderAccount") -> Self:
+        """This account while its credentials are those of `account`: an answer to old ones says nothing of new ones."""
+        same = {name: getattr(account, name) for name in ("base_url", "auth", "username", "secret_env", "secret")}
+        return self.filter(pk=account.pk, **same)
+
+    def pause(self, account: "ProviderAccount", seconds: float) -> int:
         """Leave this account's provider alone for so long, at most RECORDINGS_MAX_RETRY_AFTER (HTTP 429)."""
         until = now(min(seconds, settings.RECORDINGS_MAX_RETRY_AFTER))
-        return self.filter(business_id=business_id).update(paused_until=until)
+        longer = self.filter(pk=account.pk).exclude(pk__in=self.paused().filter(paused_until__gt=until))
+        return longer.update(paused_until=until)
 
-    def refused(self, business_id: int) -> int:
-        """The provider refused the credentials (401, 403). Until a success, or until they are changed."""
-        return self.filter(business_id=business_id).update(
-            broken_at=now(), broken_since=Coalesce("broken_since", now())
-        )
+    def refused(self, account: "ProviderAccount") -> int:
+        """The provider refused these credentials (401, 403). Until a success, or until they are changed."""
+        return self.as_read(account).update(broken_at=now(), broken_since=Coalesce("broken_since", now()))
 
-    def accepted(self, business_id: int) -> int:
-        """The provider took the credentials, or they were changed."""
-        return self.filter(business_id=business_id).update(broken_at=None, broken_since=None)
+    def accepted(self, account: "ProviderAccount") -> int:
+        """The provider took these credentials."""
+        return self.as_read(account).update(broken_at=None, broken_since=None)
 
 
 class ProviderAccount(models.Model):

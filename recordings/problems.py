@@ -107,9 +107,19 @@ def _is_api(request: HttpRequest) -> bool:
     return request.path.startswith(API) or request.path == API.rstrip("/")
 
 
-def _answer(status: int, code: str, detail: str) -> HttpResponse:
-    headers = {"Cache-Control": "no-store"}
+def _answer(status: int, code: str, detail: str, more: Mapping[str, str] | None = None) -> HttpResponse:
+    headers = {"Cache-Control": "no-store", **(more or {})}
     return JsonResponse(document(status, code, detail), status=status, content_type=CONTENT_TYPE, headers=headers)
+
+
+def refusal(
+    request: HttpRequest, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """What the middleware answers before any view is asked: a problem document under /api/, plain text elsewhere."""
+    if _is_api(request):
+        return _answer(status, code, detail, headers)
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    return HttpResponse(f"{detail}\n", status=status, content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

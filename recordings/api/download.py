@@ -2,13 +2,14 @@
 
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from calls.models import RecordingStatus
 from recordings.api.audio import Lost, demand_file, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, membership, problems
+from recordings.api.parsers import JSONParser
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.problems import Problem
@@ -19,7 +20,7 @@ from recordings.status import payload
 class DownloadView(ApiView):
     """The download of one recording."""
 
-    parser_classes = (JSONParser, FormParser, MultiPartParser)  # a page's plain form may ask as well
+    parser_classes = (JSONParser, FormParser)  # a page's plain form may ask as well
 
     @extend_schema(
         operation_id="recordings_download", parameters=[CALL_SID],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from recordings.download.audio import inspect
 from recordings.download.errors import DownloadError, StorageError
-from recordings.leases import Whole
+from recordings.results import Whole
 from recordings.storage import Storage, StoredFile
 
 _BLOCK = 1 << 20

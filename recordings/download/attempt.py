@@ -12,8 +12,9 @@ from recordings.download import adopting, audio
 from recordings.download.errors import Absent, DownloadError, HostNotAllowed, NotYet, Unauthorised
 from recordings.download.providers import Account, media_url
 from recordings.download.providers.http import Client, Stopped, Transfer
-from recordings.leases import Failed, Finished, Held, Whole, digest
+from recordings.models import ProviderAccount
 from recordings.reasons import Reason
+from recordings.results import Failed, Finished, Held, Whole, digest
 from recordings.storage import Part, Storage
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ class Job:
     click: bool = False
     refused: bool = False
     """The provider refused this account's credentials a moment ago, and nobody waits for this recording."""
-    account_broken: bool = False
-    """The account is marked as refused; a success clears the mark."""
+    account_row: ProviderAccount | None = None
+    """The account as it was read; what the provider says of it is said of these credentials. For the main thread."""
     earlier: Mapping[str, adopting.Earlier] = field(default_factory=dict)
 
 
@@ -55,7 +56,11 @@ def run(job: Job, client: Client, storage: Storage) -> Finished | Failed | None:
     except Exception as error:  # a fault of ours must not cost the worker its other downloads
         log.exception("Download attempt crashed", extra={"action": "attempt", "call_sid": job.call_sid})
         return Failed(
-            job.held, Reason.WORKER_CRASHED, permanent=False, detail=f"{type(error).__name__} in our own code."
+            job.held,
+            Reason.WORKER_CRASHED,
+            permanent=False,
+            url=job.url,
+            detail=f"{type(error).__name__} in our own code.",
         )
 
 
@@ -96,13 +101,14 @@ def _failure(job: Job, error: DownloadError) -> Failed:
     if isinstance(error, NotYet) and _ended_long_ago(job.call_ended_at):
         error = Absent(http_status=error.http_status)
     return Failed(
-        job.held,
-        error.reason,
-        error.permanent,
-        error.detail,
-        error.retry_after,
-        error.http_status,
-        job.transfer.bytes_done,
+        held=job.held,
+        reason=error.reason,
+        permanent=error.permanent,
+        url=job.url,
+        detail=error.detail,
+        retry_after=error.retry_after,
+        http_status=error.http_status,
+        bytes_done=job.transfer.bytes_done,
     )
 
 

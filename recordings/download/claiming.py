@@ -12,6 +12,9 @@ from recordings.download.providers import Account
 from recordings.download.providers.http import Transfer
 from recordings.models import ProviderAccount, Recording
 
+LONGEST_CALL = timedelta(days=1)
+"""Of a call whose length nobody told us, only this much later is it sure that it has ended."""
+
 
 def claim(limit: int, *, worker: str, clicks_only: bool = False) -> list[Job]:
     """Claim up to `limit` waiting recordings; each comes with its account and with what earlier attempts knew."""
@@ -34,12 +37,12 @@ def _job(row: CallLog, account: ProviderAccount | None, earlier: dict[str, Earli
         business=row.business_id,
         url=row.recording_url or "",
         recording_sid=row.recording_sid,
-        call_ended_at=row.started_at + timedelta(seconds=row.duration or 0),
+        call_ended_at=row.started_at + (LONGEST_CALL if row.duration is None else timedelta(seconds=row.duration)),
         account=_plain(account) if account else None,
         transfer=Transfer(settings.RECORDINGS_DEADLINE, settings.RECORDINGS_MAX_BYTES),
         click=click,
         refused=bool(account and account.refused_lately and not click),
-        account_broken=bool(account and account.broken_since),
+        account_row=account,
         earlier=earlier,
     )
 

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from recordings.download.attempt import Job, run
 from recordings.download.providers.http import Client
-from recordings.leases import Failed, Finished
+from recordings.results import Failed, Finished
 from recordings.storage import Storage
 
 Result = tuple[Job, Finished | Failed | None]
@@ -25,13 +25,16 @@ class Crew:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._results: deque[Result] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._threads = 0
+        self._threads = self._under_way = 0
+        self._lock = threading.Lock()
 
-    def submit(self, job: Job, running: int) -> None:
-        """Have `job` run; `running` jobs are under way, this one included."""
-        if self._threads < min(running, self._slots):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"download-{self._threads}", daemon=True).start()
+    def submit(self, job: Job) -> None:
+        """Have `job` run, in a thread that is free or in a new one; it waits for a free one beyond `slots`."""
+        with self._lock:
+            self._under_way += 1
+            if self._threads < min(self._under_way, self._slots):
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"download-{self._threads}", daemon=True).start()
         self._jobs.put(job)
 
     def fileno(self) -> int:
@@ -50,5 +53,8 @@ class Crew:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            self._results.append((job, run(job, self._client, self._storage)))
+            result = run(job, self._client, self._storage)
+            with self._lock:
+                self._under_way -= 1
+            self._results.append((job, result))
             os.eventfd_write(self._bell, 1)

@@ -15,10 +15,10 @@ from calls.models import CallLog, RecordingStatus
 from recordings.attempts import Attempt
 from recordings.download.adopting import Earlier, sha256, whole_file
 from recordings.download.sweeping import PART_MAY_BE_RESUMED, removable
-from recordings.leases import digest
 from recordings.models import Recording
 from recordings.part import UNBORN
 from recordings.reasons import Reason
+from recordings.results import digest
 from recordings.storage import Storage, StoredFile
 
 log = logging.getLogger(__name__)

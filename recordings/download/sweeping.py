@@ -11,9 +11,9 @@ from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from recordings import bell
 from recordings.attempts import Attempt, Outcome
-from recordings.leases import Held
 from recordings.models import Recording
 from recordings.reasons import Reason
+from recordings.results import Held
 from recordings.storage import Storage, StorageAway, StoredFile, default_storage
 
 log = logging.getLogger(__name__)
@@ -56,21 +56,24 @@ def clean_up() -> int:
     """Remove files of deleted recordings, files that lost to another's, and old parts; prune the queue's records."""
     storage, removed = default_storage(), bell.prune()
     try:
-        for row in _left_something():
-            for file in storage.files_of(row.pk):
-                removed += removable(storage, row, file) and storage.delete(file.name)
+        for pk in _left_something():
+            files = storage.files_of(pk)
+            # Read after its files were listed: a file that was born since then is not among them, and the row names
+            # the one that is served now.
+            row = CallLog.objects.get(pk=pk)
+            removed += sum(storage.delete(file.name) for file in files if removable(storage, row, file))
     except StorageAway:
         log.error("Storage away, nothing cleaned up", extra={"action": "clean_up"})
     return removed
 
 
-def _left_something() -> "list[CallLog]":
-    """Recordings that may have files too many: deleted lately, or an attempt crashed lately or a day ago."""
+def _left_something() -> list[int]:
+    """Recordings that may have files too many: deleted lately, or an attempt was cut off lately or a day ago."""
     day, back = PART_MAY_BE_RESUMED.total_seconds(), LOOK_BACK.total_seconds()
     ended = Q(ended_at__gt=now(-back)) | Q(ended_at__gt=now(-day - back), ended_at__lt=now(-day))
-    crashed = Attempt.objects.filter(ended, outcome=Outcome.CRASHED).values("recording_id")
+    cut_off = Attempt.objects.filter(ended, outcome__in=[Outcome.CRASHED, Outcome.GIVEN_BACK]).values("recording_id")
     deleted = Q(recording_reason=Reason.DELETED, updated_at__gt=now(-back))
-    return list(CallLog.objects.filter(Q(pk__in=crashed) | deleted))
+    return list(CallLog.objects.filter(Q(pk__in=cut_off) | deleted).values_list("pk", flat=True))
 
 
 def removable(storage: Storage, row: CallLog, file: StoredFile) -> bool:

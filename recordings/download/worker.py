@@ -6,6 +6,7 @@ database sees one connection a drain, and a stalled provider costs a thread, not
 
 import functools
 import logging
+import math
 import os
 import select
 import socket
@@ -24,9 +25,10 @@ from recordings.download.crew import Crew, Result
 from recordings.download.errors import Stalled
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
-from recordings.leases import BEAT_EVERY, LEASE, Failed, Finished, Held
+from recordings.leases import BEAT_EVERY, LEASE
 from recordings.models import ProviderAccount, Recording
 from recordings.reasons import Reason
+from recordings.results import Failed, Finished, Held
 from recordings.storage import default_storage
 
 log = logging.getLogger(__name__)
@@ -84,8 +86,8 @@ class Drain:
         self._jobs: dict[Held, Job] = {}
         self._unsettled: list[Result] = []
         self._announced: set[Held] = set()
-        self._good_until: dict[Held, float] = {}
         self._claim_until = monotonic() + CLAIM_FOR
+        self._closing = self._database_is_away = False
         self._next_beat = monotonic() + BEAT_EVERY
         self._next_look = 0.0
         self._ended = 0
@@ -101,43 +103,53 @@ class Drain:
                 self._settle()
                 self._announce()
                 self._beat()
+                self._database_is_away = False
             except DatabaseError as error:
                 self._database_away(error)
+                if not self._jobs:
+                    break
             self._stop_the_overdue()
         self._give_back()
         return self._ended
 
     # --- claiming
 
-    @property
-    def _claiming(self) -> bool:
-        """Whether it still claims. Once its time is over, it stops as soon as no other drain is closing."""
-        if monotonic() < self._claim_until:
-            return True
-        return not self._closing_right.take()
+    def _may_claim(self) -> bool:
+        """Whether it still claims. Once its time is over, it closes as soon as no other drain is closing.
+
+        Then it rings: another drain may take the other place and go on with what waits.
+        """
+        if not self._closing and monotonic() >= self._claim_until and self._closing_right.take():
+            self._closing = True
+            with transaction.atomic():
+                bell.ring()
+        return not self._closing
 
     def _claim(self) -> None:
         """Fill the free slots: anything up to three quarters of them, clicks into the rest."""
         woken = self._listener.clear()
-        if not (woken or monotonic() >= self._next_look) or not self._claiming:
+        if not woken and monotonic() < self._next_look:
+            return
+        if not self._may_claim():
+            self._next_look = math.inf  # from now on only its own results matter
             return
         slots = settings.RECORDINGS_SLOTS
         free = slots - len(self._jobs)
         bulk = sum(not job.click for job in self._jobs.values())
         room = max(0, min(free, slots - slots // 4 - bulk))
         taken = self._start(room) if room else []
-        if free > len(taken) == room and all(job.click for job in taken):  # else no further click waits
+        full_haul = len(taken) == room  # more may wait: look again as soon as a slot is free
+        if full_haul and free > room and all(job.click for job in taken):  # a bulk job among them: no click is left
             self._start(free - room, clicks_only=True)
-        # A full haul means that more may wait: look again as soon as a slot is free.
-        self._next_look = 0.0 if len(taken) == room else monotonic() + LOOK_EVERY
+        self._next_look = 0.0 if full_haul else monotonic() + LOOK_EVERY
 
     def _start(self, limit: int, *, clicks_only: bool = False) -> list[Job]:
         before = monotonic()
         jobs = claim(limit, worker=self._worker, clicks_only=clicks_only)
         for job in jobs:
             self._jobs[job.held] = job
-            self._good_until[job.held] = before + STOP_AFTER
-            self._crew.submit(job, len(self._jobs))
+            job.transfer.good_until = before + STOP_AFTER
+            self._crew.submit(job)
         return jobs
 
     # --- waiting and settling
@@ -162,8 +174,9 @@ class Drain:
         if stopped:
             Recording.objects.give_back(stopped)
         settled, self._unsettled = self._unsettled, []
-        for job, result in settled:
+        for job, _ in settled:  # all of them first: telling asks the database, which may go away in the middle
             self._forget(job)
+        for job, result in settled:
             if result is not None:
                 self._tell(job, result, counted=job.held in won)
 
@@ -175,20 +188,20 @@ class Drain:
         elif isinstance(result, Finished):
             level = logging.DEBUG if job.click else logging.INFO  # a click has had its line when it was enqueued
             log.log(level, "Recording downloaded", extra=about | {"action": "finish", "bytes": result.whole.bytes})
-            if job.account_broken and not result.adopted:
-                ProviderAccount.objects.accepted(job.business)
+            if job.account_row and job.account_row.broken_since and not result.adopted:
+                ProviderAccount.objects.accepted(job.account_row)
         else:
             facts = {"action": "fail", "reason": result.reason.value, "detail": result.detail}
             log.info("Recording download failed", extra=about | facts)
+            if job.account_row is None:
+                return
             if result.reason == Reason.RATE_LIMITED and result.retry_after:
-                ProviderAccount.objects.pause(job.business, result.retry_after)
+                ProviderAccount.objects.pause(job.account_row, result.retry_after)
             elif result.reason == Reason.UNAUTHORISED and result.http_status:
-                ProviderAccount.objects.refused(job.business)
+                ProviderAccount.objects.refused(job.account_row)
 
     def _forget(self, job: Job) -> None:
-        self._ended += 1
-        for kept in (self._jobs, self._good_until):
-            kept.pop(job.held, None)
+        self._ended += self._jobs.pop(job.held, None) is not None
         self._announced.discard(job.held)
 
     # --- keeping the leases
@@ -217,30 +230,32 @@ class Drain:
         self._next_beat = before + BEAT_EVERY
         for lease, job in self._jobs.items():
             if lease in held:
-                self._good_until[lease] = before + STOP_AFTER
+                job.transfer.good_until = before + STOP_AFTER
             else:
                 job.transfer.abort(None)
 
     def _stop_the_overdue(self) -> None:
         """End transfers at their deadline, and those whose lease could not be renewed."""
-        for lease, job in self._jobs.items():
-            if self._good_until[lease] < monotonic():
+        for job in self._jobs.values():
+            if job.transfer.good_until < monotonic():
                 job.transfer.abort(None)
             elif job.transfer.left <= 0:
                 job.transfer.abort(Stalled())
 
     def _database_away(self, error: DatabaseError) -> None:
-        """Go on without it as long as the leases last; results wait in memory."""
-        facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error)}
-        log.error("Database away while downloading", extra=facts)
+        """Go on without it as long as the leases last; results wait in memory. Said once, until it is back."""
+        if not self._database_is_away:
+            facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error)}
+            log.error("Database away while downloading", extra=facts)
+        self._database_is_away = True
         connection.close()
         self._next_look = monotonic() + LOOK_EVERY
-        select.select([], [], [], LOOK_EVERY)
-        if all(until < monotonic() for until in self._good_until.values()):
-            # Whoever sweeps has them by now. Nothing may be written under these leases any more.
-            for job in list(self._jobs.values()):
+        self._listener.wait(LOOK_EVERY)
+        for job in list(self._jobs.values()):
+            if job.transfer.good_until < monotonic():  # whoever sweeps may have it by now
+                job.transfer.abort(None)
                 self._forget(job)
-            self._unsettled = []
+        self._unsettled = [(job, result) for job, result in self._unsettled if job.held in self._jobs]
 
     def _give_back(self) -> None:
         """At a stop: end what runs, keep what has just become whole, give back the rest."""

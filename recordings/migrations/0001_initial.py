@@ -9,73 +9,190 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('calls', '0001_initial'),
+        ("calls", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Recording',
-            fields=[
-            ],
+            name="Recording",
+            fields=[],
             options={
-                'verbose_name': 'recording',
-                'verbose_name_plural': 'recordings',
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "verbose_name": "recording",
+                "verbose_name_plural": "recordings",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('calls.calllog',),
+            bases=("calls.calllog",),
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token', models.CharField(max_length=32, verbose_name='token')),
-                ('worker', models.CharField(blank=True, max_length=120, verbose_name='worker')),
-                ('url_digest', models.CharField(blank=True, help_text='SHA-256 of the recording_url that was asked for.', max_length=64)),
-                ('started_at', models.DateTimeField(db_default=models.ExpressionWrapper(django.db.models.expressions.CombinedExpression(django.db.models.functions.datetime.Now(), '+', models.Value(datetime.timedelta(0))), output_field=models.DateTimeField()), verbose_name='started')),
-                ('ended_at', models.DateTimeField(null=True, verbose_name='ended')),
-                ('outcome', models.CharField(choices=[('running', 'Running'), ('ready', 'Downloaded'), ('adopted', 'The file was there already'), ('failed', 'Failed'), ('given_back', 'Given back'), ('crashed', 'Crashed')], default='running', max_length=12, verbose_name='outcome')),
-                ('reason', models.CharField(blank=True, default='', max_length=24, verbose_name='reason')),
-                ('detail', models.CharField(blank=True, default='', max_length=500, verbose_name='detail')),
-                ('http_status', models.PositiveSmallIntegerField(null=True, verbose_name='HTTP status')),
-                ('bytes_done', models.BigIntegerField(null=True, verbose_name='bytes')),
-                ('bytes_total', models.BigIntegerField(null=True, verbose_name='bytes announced')),
-                ('validator', models.CharField(blank=True, default='', help_text="The provider's ETag or Last-Modified.", max_length=200)),
-                ('next_retry_at', models.DateTimeField(null=True, verbose_name='next retry')),
-                ('recording', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='calls.calllog', verbose_name='recording')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token", models.CharField(max_length=32, verbose_name="token")),
+                ("worker", models.CharField(blank=True, max_length=120, verbose_name="worker")),
+                (
+                    "url_digest",
+                    models.CharField(
+                        blank=True, help_text="SHA-256 of the recording_url that was asked for.", max_length=64
+                    ),
+                ),
+                (
+                    "started_at",
+                    models.DateTimeField(
+                        db_default=models.ExpressionWrapper(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.functions.datetime.Now(), "+", models.Value(datetime.timedelta(0))
+                            ),
+                            output_field=models.DateTimeField(),
+                        ),
+                        verbose_name="started",
+                    ),
+                ),
+                ("ended_at", models.DateTimeField(null=True, verbose_name="ended")),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("ready", "Downloaded"),
+                            ("adopted", "The file was there already"),
+                            ("failed", "Failed"),
+                            ("given_back", "Given back"),
+                            ("crashed", "Crashed"),
+                        ],
+                        default="running",
+                        max_length=12,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, default="", max_length=24, verbose_name="reason")),
+                ("detail", models.CharField(blank=True, default="", max_length=500, verbose_name="detail")),
+                ("http_status", models.PositiveSmallIntegerField(null=True, verbose_name="HTTP status")),
+                ("bytes_done", models.BigIntegerField(null=True, verbose_name="bytes")),
+                ("bytes_total", models.BigIntegerField(null=True, verbose_name="bytes announced")),
+                (
+                    "validator",
+                    models.CharField(
+                        blank=True, default="", help_text="The provider's ETag or Last-Modified.", max_length=200
+                    ),
+                ),
+                ("next_retry_at", models.DateTimeField(null=True, verbose_name="next retry")),
+                (
+                    "recording",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="calls.calllog",
+                        verbose_name="recording",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'attempt',
-                'verbose_name_plural': 'attempts',
-                'indexes': [models.Index(models.F('token'), condition=models.Q(('outcome', 'running')), name='attempt_running'), models.Index(models.F('ended_at'), name='attempt_ended')],
-                'constraints': [models.UniqueConstraint(fields=('recording', 'token'), name='token_once_a_recording'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('outcome', 'running')), models.Q(models.Q(('outcome', 'running'), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='ended_when_not_running')],
+                "verbose_name": "attempt",
+                "verbose_name_plural": "attempts",
+                "indexes": [
+                    models.Index(models.F("token"), condition=models.Q(("outcome", "running")), name="attempt_running"),
+                    models.Index(models.F("ended_at"), name="attempt_ended"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("recording", "token"), name="token_once_a_recording"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("ended_at__isnull", True), ("outcome", "running")),
+                            models.Q(models.Q(("outcome", "running"), _negated=True), ("ended_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="ended_when_not_running",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ProviderAccount',
+            name="ProviderAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('twilio', 'Twilio'), ('generic', 'Generic (any HTTPS address)')], max_length=16, verbose_name='kind')),
-                ('base_url', models.CharField(help_text='Credentials are sent to this scheme, host and port only.', max_length=300, verbose_name='base address')),
-                ('hosts', models.CharField(help_text='Comma-separated; host, or host:port where it is not 443.', max_length=1000, verbose_name='allowed hosts')),
-                ('auth', models.CharField(choices=[('basic', 'Basic (user name and secret)'), ('bearer', 'Bearer (secret)'), ('none', 'None')], default='basic', max_length=8, verbose_name='authentication')),
-                ('username', models.CharField(blank=True, help_text='Twilio: the account SID or an API key SID.', max_length=200, verbose_name='user name')),
-                ('secret_env', models.CharField(blank=True, help_text='The environment variable that holds the secret.', max_length=100, verbose_name="secret's variable")),
-                ('secret', models.CharField(blank=True, help_text='Used when no variable is named.', max_length=500, verbose_name='secret')),
-                ('paused_until', models.DateTimeField(editable=False, null=True, verbose_name='paused until')),
-                ('broken_since', models.DateTimeField(editable=False, null=True, verbose_name='refused since')),
-                ('broken_at', models.DateTimeField(editable=False, null=True, verbose_name='last refused')),
-                ('business', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='provider_account', to='calls.business', verbose_name='business')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("twilio", "Twilio"), ("generic", "Generic (any HTTPS address)")],
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "base_url",
+                    models.CharField(
+                        help_text="Credentials are sent to this scheme, host and port only.",
+                        max_length=300,
+                        verbose_name="base address",
+                    ),
+                ),
+                (
+                    "hosts",
+                    models.CharField(
+                        help_text="Comma-separated; host, or host:port where it is not 443.",
+                        max_length=1000,
+                        verbose_name="allowed hosts",
+                    ),
+                ),
+                (
+                    "auth",
+                    models.CharField(
+                        choices=[
+                            ("basic", "Basic (user name and secret)"),
+                            ("bearer", "Bearer (secret)"),
+                            ("none", "None"),
+                        ],
+                        default="basic",
+                        max_length=8,
+                        verbose_name="authentication",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        blank=True,
+                        help_text="Twilio: the account SID or an API key SID.",
+                        max_length=200,
+                        verbose_name="user name",
+                    ),
+                ),
+                (
+                    "secret_env",
+                    models.CharField(
+                        blank=True,
+                        help_text="The environment variable that holds the secret.",
+                        max_length=100,
+                        verbose_name="secret's variable",
+                    ),
+                ),
+                (
+                    "secret",
+                    models.CharField(
+                        blank=True, help_text="Used when no variable is named.", max_length=500, verbose_name="secret"
+                    ),
+                ),
+                ("paused_until", models.DateTimeField(editable=False, null=True, verbose_name="paused until")),
+                ("broken_since", models.DateTimeField(editable=False, null=True, verbose_name="refused since")),
+                ("broken_at", models.DateTimeField(editable=False, null=True, verbose_name="last refused")),
+                (
+                    "business",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="provider_account",
+                        to="calls.business",
+                        verbose_name="business",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'provider account',
-                'verbose_name_plural': 'provider accounts',
-                'indexes': [models.Index(models.F('paused_until'), name='account_paused')],
+                "verbose_name": "provider account",
+                "verbose_name_plural": "provider accounts",
+                "indexes": [models.Index(models.F("paused_until"), name="account_paused")],
             },
         ),
     ]

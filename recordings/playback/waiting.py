@@ -71,8 +71,9 @@ class Lookout:
         with self._lock:
             self._waiting[row.pk].add(waiter)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="recordings-lookout", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._look, name="recordings-lookout", daemon=True)
+                thread.start()  # may fail for want of memory: then the next one who waits tries again
+                self._thread = thread
         try:
             waiter.told.wait(seconds)
         finally:

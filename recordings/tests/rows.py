@@ -11,9 +11,9 @@ from django_q.models import OrmQ
 
 from calls.clock import now
 from calls.models import Business, CallLog, RecordingStatus
-from recordings.leases import Finished, Held, Whole
 from recordings.models import Attempt, ProviderAccount, Recording
 from recordings.reasons import Reason
+from recordings.results import Finished, Held, Whole
 
 MISSING, QUEUED, DOWNLOADING, READY, FAILED = RecordingStatus
 

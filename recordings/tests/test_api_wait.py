@@ -18,10 +18,10 @@ from rest_framework.request import Request
 from calls.models import Business, CallLog
 from calls.tests.factories import WAV, make_business, make_member, make_recording
 from recordings.api.stream import wait_preferred
-from recordings.leases import Failed, Finished, Whole
 from recordings.models import Recording
 from recordings.playback.waiting import LongAnswers, Lookout, lookout
 from recordings.reasons import Reason
+from recordings.results import Failed, Finished, Whole
 from recordings.storage import default_storage
 from recordings.tests.api import body_of, problem, program_of, storage  # noqa: F401  (a fixture)
 

@@ -11,10 +11,10 @@ from django_q.models import OrmQ
 from calls.clock import now
 from calls.models import PRIORITY_BULK, Business, CallLog
 from recordings import bulk
-from recordings.leases import Failed
 from recordings.lifecycle import Ask
 from recordings.models import Attempt, Outcome, Recording
 from recordings.reasons import Reason
+from recordings.results import Failed
 from recordings.tests import rows
 from recordings.tests.commands import run
 from recordings.tests.rows import (

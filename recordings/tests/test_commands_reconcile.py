@@ -15,9 +15,9 @@ from pytest_django import Settings
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from calls.tests.factories import NOON, WAV
-from recordings.leases import digest
 from recordings.models import Attempt, Outcome, Recording
 from recordings.reasons import Reason
+from recordings.results import digest
 from recordings.storage import MARKER, Storage, default_storage
 from recordings.tests.commands import run
 from recordings.tests.rows import (

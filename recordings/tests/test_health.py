@@ -22,6 +22,13 @@ def alive(settings: Settings, tmp_path: Path) -> Path:
     return sign
 
 
+@pytest.mark.django_db
+def test_workers_that_write_to_another_storage_than_the_web_reads_are_not_well(alive: Path) -> None:
+    alive.write_text("0" * 32)
+    status, checks = ready()
+    assert (status, checks["workers"]) == (503, "write to another storage than the web reads")
+
+
 def ready() -> tuple[int, dict[str, str]]:
     response = Client().get("/readyz")
     assert "no-store" in response["Cache-Control"]

@@ -12,6 +12,7 @@ OURS = ("calls", "recordings", "demo", "prosaasil")
 
 LEAVES = {
     "recordings.reasons": set(),
+    "recordings.results": {"recordings.reasons"},
     "recordings.backoff": set(),
     "recordings.expressions": set(),
     "recordings.bell": set(),

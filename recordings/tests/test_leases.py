@@ -9,9 +9,9 @@ from django.db.models import F
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
 from recordings import backoff
-from recordings.leases import Failed, Finished, digest
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import Reason
+from recordings.results import Failed, Finished, digest
 from recordings.tests import rows
 from recordings.tests.rows import DOWNLOADING, FAILED, QUEUED, READY, bells, business, held, recording, world
 

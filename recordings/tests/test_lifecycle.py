@@ -10,10 +10,10 @@ import pytest
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import graph
-from recordings.leases import Failed, Held
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.reasons import Reason
+from recordings.results import Failed, Held
 from recordings.tests import rows
 from recordings.tests.rows import AUDIO, DOWNLOADING, FAILED, MISSING, QUEUED, READY, recording, world
 from recordings.tests.transitions import Witness

@@ -14,9 +14,10 @@ from django.db.models import Q
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from recordings import bell
-from recordings.leases import LEASE, Finished, Held
+from recordings.leases import LEASE
 from recordings.lifecycle import Ask, RecordingQuerySet
 from recordings.models import Attempt, Recording
+from recordings.results import Finished, Held
 from recordings.tests import rows
 from recordings.tests.races import each_row_is_claimed_once, one_racer_queues_one_row, race
 from recordings.tests.rows import DOWNLOADING, QUEUED, held, recording

@@ -11,10 +11,10 @@ from django.db import connection
 from calls.clock import now
 from calls.models import CallLog
 from recordings import bell
-from recordings.leases import Failed
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Attempt, Outcome, Recording
 from recordings.reasons import Reason
+from recordings.results import Failed
 from recordings.tests import rows
 from recordings.tests.races import each_row_is_claimed_once, in_processes, one_racer_queues_one_row, race
 from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, held, recording

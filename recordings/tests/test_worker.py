@@ -16,8 +16,8 @@ from recordings.attempts import Attempt, Outcome
 from recordings.download import stopping, worker
 from recordings.download.adopting import sha256
 from recordings.download.places import Lock
-from recordings.leases import digest
 from recordings.models import ProviderAccount, Recording
+from recordings.results import digest
 from recordings.storage import default_storage
 from recordings.tests.downloads import business_of, provider_and_storage, waiting
 from recordings.tests.transitions import Witness
@@ -285,7 +285,7 @@ def test_refused_credentials_mark_the_account_and_make_no_storm(provider: Provid
 
 def test_a_click_asks_a_refused_account_again_and_a_success_clears_the_mark(provider: Provider) -> None:
     business = business_of(provider)
-    ProviderAccount.objects.refused(business.pk)
+    ProviderAccount.objects.refused(ProviderAccount.objects.get())
     bulk = waiting(business, provider, "bulk-000001")
     click = waiting(business, provider, "hello", recording_priority=PRIORITY_CLICK)
     worker.drain()

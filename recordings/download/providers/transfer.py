@@ -25,6 +25,8 @@ class Transfer:
         self.bytes_total: int | None = None
         self.content_type = ""
         self.validator: str | None = None
+        self.good_until = math.inf
+        """Until when (monotonic) the lease is good; past it the transfer stops itself. Renewed by who watches."""
         self._ends = self.started + deadline
         self._lock = threading.Lock()
         self._error: DownloadError | Stopped | None = None
@@ -55,9 +57,14 @@ class Transfer:
                     self._handle.shutdown(socket.SHUT_RDWR)
 
     def check(self) -> None:
-        """Raise what it was aborted with, or Stalled after the deadline."""
+        """Raise what it was aborted with, Stopped when the lease was not renewed in time, Stalled after the deadline.
+
+        The lease is looked at here too, because who renews it may be held up by the very database that it asks.
+        """
         if self._error is not None:
             raise self._error
+        if monotonic() > self.good_until:
+            raise Stopped
         if self.left <= 0:
             raise Stalled
 

@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from calls.models import CallLog
+from prosaasil.environment import private_folder
 from recordings.storage import StorageAway, default_storage
 
 UNUSED = ["redoc"]  # half of all bytes of the API's documentation; ours is Swagger UI's
@@ -35,6 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Each step says what it does only when there is something to do."""
+        private_folder(settings.PROSAASIL_VAR)
         self._database()
         self._storage(new=options["new_storage"])
         self._static_files()

@@ -1,0 +1,61 @@
+"""What an attempt came to, as a worker's threads tell it to its main thread, and the main thread to the rows."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from recordings.reasons import Reason
+
+Held = tuple[int, str]
+"""A lease: the recording's id and the token that holds it."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
+
+    COLUMNS: ClassVar[tuple[str, ...]] = tuple(
+        f"recording_{name}" for name in ("file", "bytes", "bytes_total", "sha256", "content_type", "duration")
+    )
+
+    file: str
+    bytes: int
+    sha256: str
+    content_type: str
+    duration: float
+
+    def columns(self) -> dict[str, Any]:
+        """The row's columns that describe the file."""
+        return {f"recording_{name}": value for name, value in vars(self).items()} | {
+            "recording_bytes_total": self.bytes
+        }
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An attempt that ended with a whole file; `adopted` when the file was there before it asked the provider."""
+
+    held: Held
+    whole: Whole
+    http_status: int | None = None
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt that failed; `retry_after` is the provider's wish in seconds."""
+
+    held: Held
+    reason: Reason
+    permanent: bool
+    url: str = ""
+    """The address that was asked for. An import may have written another one meanwhile."""
+    detail: str = ""
+    retry_after: float | None = None
+    http_status: int | None = None
+    bytes_done: int | None = None
+
+
+def digest(url: str) -> str:
+    """What an attempt keeps of the address it asked for: enough to know it again."""
+    return hashlib.sha256(url.encode()).hexdigest()
