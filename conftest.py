@@ -16,7 +16,10 @@ import django
 import pytest
 
 # First of all: pytest-django, which finds no settings named in pyproject.toml, leaves it to us to set Django up.
-OUR_NAMES = ("RECORDINGS_", "PROSAASIL_", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_", "DEBUG", "SECRET_KEY")
+OUR_NAMES = (
+    "RECORDINGS_", "PROSAASIL_", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_", "DEBUG", "SECRET_KEY",
+    "ALLOWED_HOSTS", "LANGUAGE_CODE", "DATABASE_POOL",
+)  # fmt: skip
 for name in [name for name in os.environ if name.startswith(OUR_NAMES)]:
     del os.environ[name]
 VAR = tempfile.mkdtemp(prefix="prosaasil-tests-")

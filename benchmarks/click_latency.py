@@ -10,6 +10,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import signal
 import statistics
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 from demo.provider import Provider
 from demo.service import MANAGE, Service, prepare, wait_until
 
-PAUSE = 0.25
+PAUSES = (0.2, 0.6)  # seconds between clicks, at random: not in step with the stock queue's polling
 PASSWORD = "benchmark-only-1"  # noqa: S105
 
 
@@ -157,12 +158,13 @@ def main() -> None:
         try:
             for number in range(5):  # warm both up
                 ours.click(number), stock.click(number)
+            pause = random.Random(1)
             times: tuple[list[float], list[float]] = ([], [])
             for number in range(5, options.clicks + 5):
                 times[0].append(ours.click(number))
-                time.sleep(PAUSE)
+                time.sleep(pause.uniform(*PAUSES))
                 times[1].append(stock.click(number))
-                time.sleep(PAUSE)
+                time.sleep(pause.uniform(*PAUSES))
             stock.stop()
             idle = ours.idle_share(options.idle_seconds)
         finally:

@@ -71,7 +71,7 @@ class Service:
 
     def start(self, wait: bool = True) -> None:
         """Start it; `wait` until its web and its cluster answer."""
-        self.var.mkdir(parents=True, exist_ok=True)
+        self.var.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._began = time.time()
         with (self.var / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -172,7 +172,7 @@ def prepare(var: Path, database_url: str | None = None) -> None:
 
 def copy_prepared(prepared: Path, var: Path) -> None:
     """A data folder like the prepared one; the static files are shared, the rest is copied."""
-    var.mkdir(parents=True)
+    var.mkdir(parents=True, mode=0o750)
     (var / "static").symlink_to(prepared / "static")
     for entry in prepared.iterdir():
         if entry.name == "static":

@@ -2,8 +2,11 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
+
+from prosaasil.handler import Handler
 
 os.umask(0o027)  # no file of ours is for other users of the machine
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prosaasil.settings")
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+application = Handler()

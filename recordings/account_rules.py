@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}|\[[0-9a-f:.]+\]")
 _HTTPS_PORT = 443
+_SECRET_ENV = re.compile(r"(?!.*SECRET_KEY\Z)[A-Z][A-Z0-9_]*_(?:SECRET|TOKEN|KEY)")
 
 
 def check_base_url(text: str) -> None:
@@ -44,6 +45,16 @@ def check_hosts(text: str) -> None:
         if colon and int(port) != _HTTPS_PORT and entry not in settings.RECORDINGS_ALLOW_PRIVATE_HOSTS:
             words = _("“%(entry)s”: only port 443 is allowed, unless RECORDINGS_ALLOW_PRIVATE_HOSTS names it.")
             raise ValidationError(words, params={"entry": entry})
+
+
+def check_secret_env(name: str) -> None:
+    """None, or a variable that was meant for this: not our own SECRET_KEY or DATABASE_URL, which must go nowhere."""
+    if name and not _SECRET_ENV.fullmatch(name):
+        words = _(
+            "The secret's variable takes the name of an environment variable, not the secret itself: in capitals, "
+            "ending in _SECRET, _TOKEN or _KEY (but not in SECRET_KEY), such as ACME_SECRET."
+        )
+        raise ValidationError(words)
 
 
 def names_its_own_host(base_url: str, hosts: str) -> bool:

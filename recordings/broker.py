@@ -1,5 +1,7 @@
 """django-q2's ORM broker, woken at once instead of polling."""
 
+from time import monotonic
+
 from django.db.models import DurationField, ExpressionWrapper, F
 from django_q.brokers.orm import ORM
 
@@ -20,15 +22,19 @@ class WakingBroker(ORM):  # type: ignore[misc]
     """
 
     _listener: bell.Listener | None = None
+    _look_around_at = 0.0
 
     def dequeue(self) -> list[tuple[int, str]] | None:
         """The next bells, as django-q2 wants them; None after a sleep (ours: with `poll` 0 the base class has none)."""
         if self._listener is None:
             self._listener = bell.Listener("cluster")
         self._listener.clear()
-        _give_sign_of_life()
-        Recording.objects.retry_due()
-        if tasks := super().dequeue():
+        tasks = super().dequeue()
+        if not tasks or monotonic() > self._look_around_at:  # a click before housekeeping
+            self._look_around_at = monotonic() + LONGEST_SLEEP
+            _give_sign_of_life()
+            Recording.objects.retry_due()
+        if tasks:
             return list(tasks)
         # The cluster wakes us before it tells us to stop, so from then on look often.
         self._listener.wait(0.05 if stopping.is_told() else _until_next_retry())

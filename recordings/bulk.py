@@ -8,9 +8,9 @@ from typing import TypeVar
 from django.db import transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q
 
-from calls.models import PRIORITY_BULK, PRIORITY_CLICK, RecordingStatus
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK
 from recordings import bell
-from recordings.lifecycle import Answer, Ask
+from recordings.lifecycle import Answer, Ask, standing
 from recordings.models import Recording
 
 CHUNK = 500
@@ -58,13 +58,6 @@ def ask_all(pks: Sequence[int], ask: Ask, priority: int = PRIORITY_BULK) -> Coun
             rows.promote()
         over = ExpressionWrapper(Q(recording_next_retry_at__isnull=True), BooleanField())
         stands = rows.order_by().annotate(over=over).values_list("recording_download_status", "over")
-        for status, no_retry, count in stands.annotate(Count("pk")):
-            answers[_answer(status, no_retry)] += count
+        for status, exhausted, count in stands.annotate(Count("pk")):
+            answers[standing(status, exhausted=exhausted)] += count
     return +answers
-
-
-def _answer(status: str, no_retry: bool) -> Answer:
-    if status == RecordingStatus.FAILED:
-        return Answer.FAILED if no_retry else Answer.BACKING_OFF
-    other = {RecordingStatus.READY: Answer.READY, RecordingStatus.MISSING: Answer.COOLING_DOWN}
-    return other.get(RecordingStatus(status), Answer.UNDER_WAY)

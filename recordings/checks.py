@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
-from django.db import connection
+from django.core import checks
 
 
-@register(Tags.security)
-def private_files(**kwargs: Any) -> list[CheckMessage]:
+@checks.register(checks.Tags.security)
+def private_files(**kwargs: Any) -> list[checks.CheckMessage]:
     """The data folder and the SQLite file hold phone numbers, secrets and sessions: other users must not read them."""
     paths = [Path(settings.PROSAASIL_VAR)]
-    database = Path(str(connection.settings_dict["NAME"])) if connection.vendor == "sqlite" else None
-    if database is not None and _open_to_others(database.parent):
-        paths.append(database)
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3") and _open_to_others(Path(database["NAME"]).parent):
+        paths.append(Path(database["NAME"]))
     return [_warning(path) for path in paths if _open_to_others(path)]
 
 
@@ -26,6 +25,6 @@ def _open_to_others(path: Path) -> bool:
         return False
 
 
-def _warning(path: Path) -> CheckMessage:
+def _warning(path: Path) -> checks.CheckMessage:
     hint = f"chmod o-rwx {path}"
-    return Warning(f"{path} can be read by every user of this machine.", hint=hint, id="recordings.W001")
+    return checks.Warning(f"{path} can be read by every user of this machine.", hint=hint, id="recordings.W001")

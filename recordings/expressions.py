@@ -14,13 +14,13 @@ class EachRow(Func):
     Django's Case says the same with three objects a row, which cost more than the query itself.
     """
 
-    def __init__(self, values: Mapping[int, Any], output_field: "Field[Any, Any]") -> None:
-        """`values` is by primary key; rows that are not in it get NULL, so the caller's WHERE must name them."""
-        super().__init__(F("pk"), output_field=output_field)
+    def __init__(self, values: Mapping[int, Any], output_field: "Field[Any, Any]", key: str = "pk") -> None:
+        """`values` is by `key`; rows that are not in it get NULL, so the caller's WHERE must name them."""
+        super().__init__(F(key), output_field=output_field)
         self.values = values
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *args: Any, **context: Any) -> Any:
         """Render it, values as parameters."""
-        pk, params = compiler.compile(self.source_expressions[0])
+        key, params = compiler.compile(self.source_expressions[0])
         whens = " ".join(["WHEN %s THEN %s"] * len(self.values))
-        return f"CASE {pk} {whens} END", (*params, *(part for pair in self.values.items() for part in pair))
+        return f"CASE {key} {whens} END", (*params, *(part for pair in self.values.items() for part in pair))

@@ -55,6 +55,13 @@ def next_retry(retry_after: float | None = None) -> Case:
     return Case(*waits, default=Value(None), output_field=DateTimeField())
 
 
+CLAIMED = (
+    "business_id", "call_sid", "started_at", "duration", "recording_url", "recording_sid", "recording_priority",
+    "recording_token", "recording_download_status",
+)  # fmt: skip
+"""What a claim reads of a row: what an attempt needs to know."""
+
+
 class LeaseQuerySet(QuerySet[CallLog]):
     """Recordings, as a worker and the sweep see them."""
 
@@ -116,7 +123,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
                 "start", RecordingStatus.DOWNLOADING, **lease, recording_bytes_total=None, recording_content_type=""
             ):
                 return []
-            claimed = list(rows.filter(recording_token=token))
+            claimed = list(rows.filter(recording_token=token).only(*CLAIMED))
             Attempt.objects.bulk_create(
                 Attempt(recording_id=row.pk, token=token, worker=worker, url_digest=digest(row.recording_url or ""))
                 for row in claimed
@@ -165,10 +172,12 @@ class LeaseQuerySet(QuerySet[CallLog]):
             # A row that names this attempt's file was committed by it, now or by a COMMIT whose answer got lost.
             ready = batch.filter(recording_download_status=RecordingStatus.READY, recording_file__in=files)
             won = {files[name] for name in ready.values_list("recording_file", flat=True)}
-            size = CallLog.objects.filter(pk=OuterRef("recording_id")).values("recording_bytes")
             for adopted, outcome in ((False, Outcome.READY), (True, Outcome.ADOPTED)):
-                if kept := [result.held for result in results if result.held in won and result.adopted is adopted]:
-                    _attempts(kept).close(outcome, bytes_done=Subquery(size), bytes_total=Subquery(size))
+                kept = [result for result in results if result.held in won and result.adopted is adopted]
+                sizes = {result.held[0]: result.whole.bytes for result in kept}
+                if kept:
+                    size = EachRow(sizes, output_field=_field("recording_bytes"), key="recording_id")
+                    _attempts([result.held for result in kept]).close(outcome, bytes_done=size, bytes_total=size)
         return won
 
     def fail(self, results: Iterable[Failed]) -> set[Held]:

@@ -102,7 +102,7 @@ class RecordingQuerySet(LeaseQuerySet):
             row.refresh_from_db()
         if row.recording_download_status == RecordingStatus.QUEUED and row.recording_priority < PRIORITY_CLICK:
             one.promote()
-        answer = _standing(row)
+        answer = standing(row.recording_download_status, exhausted=row.recording_next_retry_at is None)
         log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
         return answer
 
@@ -201,19 +201,12 @@ class RecordingQuerySet(LeaseQuerySet):
         )
 
 
-def _standing(row: CallLog) -> Answer:
-    """Why a recording that was asked for was not queued."""
-    match row.recording_download_status:
-        case RecordingStatus.READY:
-            return Answer.READY
-        case RecordingStatus.MISSING:
-            return Answer.COOLING_DOWN
-        case RecordingStatus.FAILED if row.recording_next_retry_at is not None:
-            return Answer.BACKING_OFF
-        case RecordingStatus.FAILED:
-            return Answer.FAILED
-        case _:
-            return Answer.UNDER_WAY
+def standing(status: str, *, exhausted: bool) -> Answer:
+    """Why a recording in this status was not queued; `exhausted`: it has no time to try again."""
+    if status == RecordingStatus.FAILED:
+        return Answer.FAILED if exhausted else Answer.BACKING_OFF
+    other = {RecordingStatus.READY: Answer.READY, RecordingStatus.MISSING: Answer.COOLING_DOWN}
+    return other.get(RecordingStatus(status), Answer.UNDER_WAY)
 
 
 def _about(row: CallLog, action: str) -> dict[str, Any]:

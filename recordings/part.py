@@ -22,7 +22,8 @@ _BIRTHS = 10
 class Part:
     """A file that only its own attempt writes. A context manager: leaving it lets go of the lock, and keeps the bytes.
 
-    Nothing of it is removed but by `discard`: what a dead attempt wrote is what the next one goes on from.
+    Nothing of it is removed but by `discard`: what a dead attempt wrote stays for a day, for a next one to go on from
+    (later: today each attempt begins anew).
     """
 
     def __init__(self, final: Path, min_free_bytes: int = 0) -> None:

@@ -155,6 +155,10 @@ class Storage:
         finally:
             os.close(descriptor)
 
+    def has_folder(self, recording_id: int) -> bool:
+        """Whether any attempt ever left something here. Cheap; says nothing when the storage is away."""
+        return os.path.isdir(os.path.join(self.root, str(recording_id)))
+
     def files_of(self, recording_id: int) -> list[StoredFile]:
         """Every file of one recording, parts too. Raises StorageAway."""
         self.check()

@@ -4,9 +4,10 @@ A worker that died between its file's final name and its row leaves such a file 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from recordings.attempts import Attempt
 from recordings.download.audio import inspect
 from recordings.download.errors import DownloadError, StorageError
 from recordings.results import Whole
@@ -21,6 +22,16 @@ class Earlier:
 
     url_digest: str
     bytes_total: int | None
+
+
+def earlier_attempts(recording_ids: Sequence[int]) -> dict[int, dict[str, Earlier]]:
+    """What the attempts at these recordings knew, by recording and token. A query, so for the main thread."""
+    found: dict[int, dict[str, Earlier]] = {}
+    if recording_ids:
+        attempts = Attempt.objects.filter(recording_id__in=recording_ids)
+        for pk, token, url_digest, total in attempts.values_list("recording_id", "token", "url_digest", "bytes_total"):
+            found.setdefault(pk, {})[token] = Earlier(url_digest, total)
+    return found
 
 
 def whole_file(storage: Storage, recording_id: int, url_digest: str, earlier: Mapping[str, Earlier]) -> Whole | None:

@@ -5,12 +5,12 @@ from datetime import timedelta
 from django.conf import settings
 
 from calls.models import PRIORITY_CLICK, CallLog
-from recordings.attempts import Attempt
-from recordings.download.adopting import Earlier
+from recordings.download.adopting import Earlier, earlier_attempts
 from recordings.download.attempt import Job
 from recordings.download.providers import Account
 from recordings.download.providers.http import Transfer
 from recordings.models import ProviderAccount, Recording
+from recordings.storage import default_storage
 
 LONGEST_CALL = timedelta(days=1)
 """Of a call whose length nobody told us, only this much later is it sure that it has ended."""
@@ -25,7 +25,8 @@ def claim(limit: int, *, worker: str, clicks_only: bool = False) -> list[Job]:
         account.business_id: account
         for account in ProviderAccount.objects.filter(business_id__in={row.business_id for row in rows}).with_refusal()
     }
-    earlier = _earlier(rows)
+    # Without a folder there is no file to compare, and no need to ask.
+    earlier = earlier_attempts([row.pk for row in rows if default_storage().has_folder(row.pk)])
     return [_job(row, accounts.get(row.business_id), earlier.get(row.pk, {})) for row in rows]
 
 
@@ -56,12 +57,3 @@ def _plain(account: ProviderAccount) -> Account:
         username=account.username,
         secret=account.current_secret(),
     )
-
-
-def _earlier(rows: list[CallLog]) -> dict[int, dict[str, Earlier]]:
-    """By recording and token; the claim's own attempts are among them and match no file yet."""
-    found: dict[int, dict[str, Earlier]] = {}
-    attempts = Attempt.objects.filter(recording_id__in=[row.pk for row in rows])
-    for pk, token, url_digest, total in attempts.values_list("recording_id", "token", "url_digest", "bytes_total"):
-        found.setdefault(pk, {})[token] = Earlier(url_digest, total)
-    return found

@@ -12,9 +12,8 @@ from typing import TypeVar
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
-from recordings.attempts import Attempt
-from recordings.download.adopting import Earlier, sha256, whole_file
-from recordings.download.sweeping import PART_MAY_BE_RESUMED, removable
+from recordings.download.adopting import earlier_attempts, sha256, whole_file
+from recordings.download.sweeping import PART_KEPT_FOR, removable
 from recordings.models import Recording
 from recordings.part import UNBORN
 from recordings.reasons import Reason
@@ -119,7 +118,9 @@ class Reconciliation:
 
     def _adopt(self, row: CallLog, finals: list[StoredFile]) -> None:
         """The newest whole file becomes the row's. The row must still be as it was read; then it is ready."""
-        whole = whole_file(self._storage, row.pk, digest(row.recording_url or ""), _earlier(row))
+        whole = whole_file(
+            self._storage, row.pk, digest(row.recording_url or ""), earlier_attempts([row.pk]).get(row.pk, {})
+        )
         if whole is None:
             self.findings.unusable += len(finals)
             return
@@ -143,18 +144,13 @@ class Reconciliation:
 
     def _removable(self, row: CallLog, file: StoredFile) -> bool:
         if file.name.endswith(UNBORN):  # a kill in the instant of its birth; nobody goes on from it
-            return timezone.now().timestamp() - file.modified > PART_MAY_BE_RESUMED.total_seconds()
+            return timezone.now().timestamp() - file.modified > PART_KEPT_FOR.total_seconds()
         return removable(self._storage, row, file)
 
 
 def _may_be_adopted(row: CallLog) -> bool:
     idle = row.recording_download_status in {RecordingStatus.MISSING, RecordingStatus.FAILED}
     return idle and row.recording_reason != Reason.DELETED
-
-
-def _earlier(row: CallLog) -> dict[str, Earlier]:
-    attempts = Attempt.objects.filter(recording_id=row.pk).values_list("token", "url_digest", "bytes_total")
-    return {token: Earlier(url_digest, total) for token, url_digest, total in attempts}
 
 
 def _ready() -> Iterator[CallLog]:

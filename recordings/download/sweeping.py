@@ -18,7 +18,7 @@ from recordings.storage import Storage, StorageAway, StoredFile, default_storage
 
 log = logging.getLogger(__name__)
 
-PART_MAY_BE_RESUMED = timedelta(days=1)
+PART_KEPT_FOR = timedelta(days=1)
 LOOK_BACK = timedelta(hours=2)
 """How long the clean-up, which runs each minute, goes on looking at what ended; after that it is reconcile's."""
 
@@ -69,7 +69,7 @@ def clean_up() -> int:
 
 def _left_something() -> list[int]:
     """Recordings that may have files too many: deleted lately, or an attempt was cut off lately or a day ago."""
-    day, back = PART_MAY_BE_RESUMED.total_seconds(), LOOK_BACK.total_seconds()
+    day, back = PART_KEPT_FOR.total_seconds(), LOOK_BACK.total_seconds()
     ended = Q(ended_at__gt=now(-back)) | Q(ended_at__gt=now(-day - back), ended_at__lt=now(-day))
     cut_off = Attempt.objects.filter(ended, outcome__in=[Outcome.CRASHED, Outcome.GIVEN_BACK]).values("recording_id")
     deleted = Q(recording_reason=Reason.DELETED, updated_at__gt=now(-back))
@@ -82,6 +82,6 @@ def removable(storage: Storage, row: CallLog, file: StoredFile) -> bool:
     if file.name == row.recording_file or file.token == row.recording_token:
         return False
     if file.is_part:
-        old = timezone.now().timestamp() - file.modified > PART_MAY_BE_RESUMED.total_seconds()
+        old = timezone.now().timestamp() - file.modified > PART_KEPT_FOR.total_seconds()
         return (old or deleted) and storage.writer_is_dead(file.recording_id, file.token)
     return deleted or row.recording_download_status == RecordingStatus.READY

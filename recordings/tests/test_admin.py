@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django_q.models import OrmQ, Schedule, Task
 
 from calls.clock import now
 from calls.models import PRIORITY_CLICK, Business, CallLog
@@ -151,6 +152,48 @@ def test_no_column_of_the_life_cycle_can_be_typed_into(operator: Client) -> None
     assert not re.search(r'<(input|select|textarea)[^>]+name="(recording_|attempts-\d)', page)
 
 
+QUEUE = ["schedule", "success", "failure", "ormq"]
+
+
+def queue_row(name: str) -> Any:
+    """A row of the queue's own tables."""
+    if name == "schedule":
+        return Schedule.objects.create(name="planted by nobody", func="recordings.tasks.sweep")
+    if name == "ormq":
+        bell.ring()
+        return OrmQ.objects.get()
+    task = {"id": "a" * 32, "name": "done", "func": "recordings.tasks.drain", "started": now(), "stopped": now()}
+    return Task.objects.create(success=name == "success", **task)
+
+
+@pytest.mark.parametrize("name", QUEUE)
+def test_the_queue_is_looked_at_and_never_written(operator: Client, name: str) -> None:
+    row, list_of = queue_row(name), f"/admin/django_q/{name}/"
+    assert operator.get(list_of).status_code == 200
+    assert operator.get(f"{list_of}{row.pk}/change/").status_code == 200
+    assert operator.get(f"{list_of}add/").status_code == 403
+    assert operator.post(f"{list_of}add/", {"func": "os.system", "args": "'id'"}).status_code == 403
+    assert operator.post(f"{list_of}{row.pk}/change/", {"func": "os.system"}).status_code == 403
+    assert operator.post(f"{list_of}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    for action in ("resubmit_task", "delete_selected"):
+        operator.post(list_of, {"action": action, "_selected_action": [row.pk], "post": "yes"})
+    assert not Schedule.objects.filter(func="os.system").exists()
+    assert type(row).objects.filter(pk=row.pk).exists()
+    assert OrmQ.objects.count() == (name == "ormq")
+
+
+def test_no_page_shows_the_tokens_of_programs(operator: Client) -> None:
+    assert operator.get("/admin/authtoken/tokenproxy/").status_code == 404
+    assert "authtoken" not in operator.get("/admin/").content.decode()
+
+
+def test_a_recording_s_address_is_shown_without_its_query(operator: Client) -> None:
+    row = recording(MISSING, url="https://media.example/audio.wav?signature=abc")
+    page = operator.get(f"{RECORDINGS}{row.pk}/change/").content.decode()
+    assert "https://media.example/audio.wav?…" in page
+    assert "signature" not in page
+
+
 # --- actions --------------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +297,35 @@ def test_a_secret_is_never_shown_back_and_an_empty_one_keeps_it(operator: Client
     assert ProviderAccount.objects.get(business=company).secret == "new words"
 
 
+@pytest.mark.parametrize("changes", [
+    {"base_url": "https://evil.example", "hosts": "evil.example, {hosts}"}, {"hosts": "evil.example, {hosts}"},
+])  # fmt: skip
+def test_a_secret_that_is_kept_is_typed_again_before_it_goes_elsewhere(
+    operator: Client, company: Business, changes: dict[str, str]
+) -> None:
+    account = company.provider_account
+    elsewhere = {name: value.format(hosts=account.hosts) for name, value in changes.items()}
+    assert "Type the secret again" in text(account_page(operator, company, **elsewhere))
+    assert ProviderAccount.objects.get(business=company).hosts == account.hosts
+    account_page(operator, company, secret="open sesame", **elsewhere)
+    assert ProviderAccount.objects.get(business=company).hosts == elsewhere["hosts"]
+
+
+def test_a_path_of_the_base_address_changes_without_the_secret(operator: Client, company: Business) -> None:
+    account_page(operator, company, base_url=f"{company.provider_account.base_url}/v2")
+    account = ProviderAccount.objects.get(business=company)
+    assert (account.base_url[-3:], account.secret) == ("/v2", "open sesame")
+
+
+def test_a_secret_that_a_variable_replaces_is_forgotten_when_the_account_moves(
+    operator: Client, company: Business
+) -> None:
+    moved = f"{company.provider_account.hosts}, evil.example"
+    account_page(operator, company, secret_env="GLOBEX_SECRET", hosts=moved)
+    account = ProviderAccount.objects.get(business=company)
+    assert (account.hosts, account.secret_env, account.secret) == (moved, "GLOBEX_SECRET", "")
+
+
 def test_a_refused_account_is_shown_and_saving_tries_it_anew(operator: Client, company: Business) -> None:
     assert "refused by the provider" in text(operator.get("/admin/calls/business/"))
     recording(FAILED, company, reason=Reason.UNAUTHORISED, **FOR_GOOD)
@@ -270,6 +342,7 @@ def test_a_refused_account_is_shown_and_saving_tries_it_anew(operator: Client, c
     ({"hosts": "https://x"}, "is not a host"),
     ({"hosts": "elsewhere.example"}, "host of the base address"),
     ({"username": ""}, "needs a user name"),
+    ({"secret_env": "SECRET_KEY"}, "ending in _SECRET, _TOKEN or _KEY"),
 ])  # fmt: skip
 def test_an_account_that_could_never_fetch_anything_is_refused(
     operator: Client, company: Business, changes: dict[str, str], words: str

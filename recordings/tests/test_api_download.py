@@ -4,6 +4,7 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -36,7 +37,7 @@ def manager(business: Business) -> Client:
 
 def ask(client: Client, row: Recording, body: Any = None) -> Any:
     if body is None:
-        return client.post(f"/api/recordings/{row.call_sid}/download")
+        return client.generic("POST", f"/api/recordings/{row.call_sid}/download")
     return client.post(f"/api/recordings/{row.call_sid}/download", body, "application/json")
 
 
@@ -117,7 +118,8 @@ def test_a_session_needs_its_csrf_token(business: Business) -> None:
     assert problem(ask(browser, row))["code"] == "csrf_failed"
     browser.get("/api/docs/")
     token = browser.cookies["csrftoken"].value
-    response = browser.post(f"/api/recordings/{row.call_sid}/download/", headers={"X-CSRFToken": token})
+    path = f"/api/recordings/{row.call_sid}/download/"
+    response = browser.generic("POST", path, headers={"X-CSRFToken": token})
     assert response.status_code == 202
 
 
@@ -125,8 +127,9 @@ def test_a_plain_form_may_ask_too(business: Business) -> None:
     row = make_recording(business, "failed", recording_reason="not_audio")
     browser = browser_of(make_manager(business))
     browser.get("/api/docs/")
-    form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value, "force": "true"}
-    assert browser.post(f"/api/recordings/{row.call_sid}/download", form).status_code == 202
+    form = urlencode({"csrfmiddlewaretoken": browser.cookies["csrftoken"].value, "force": "true"})
+    path = f"/api/recordings/{row.call_sid}/download"
+    assert browser.post(path, form, "application/x-www-form-urlencoded").status_code == 202
 
 
 def test_another_businesss_recording_is_404_also_for_a_manager(manager: Client) -> None:

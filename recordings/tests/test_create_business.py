@@ -57,6 +57,12 @@ def test_an_account_may_do_without_credentials() -> None:
     assert Business.objects.get().timezone == "UTC"
 
 
+@pytest.mark.parametrize("name", ["ACME_SECRET", "TWILIO_AUTH_TOKEN", "ACME_API_KEY", "A_KEY"])
+def test_the_variable_of_a_secret_says_by_its_name_that_it_holds_one(name: str) -> None:
+    assert run(secret_env=name)[0] == 0
+    assert ProviderAccount.objects.get().secret_env == name
+
+
 def test_what_is_still_to_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACME_SECRET", raising=False)
     assert "ACME_SECRET is not set here" in run("a")[2]
@@ -83,6 +89,11 @@ def test_what_is_still_to_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"username": None}, "--username"),
         ({"auth": "none"}, "--secret-env goes with"),
         ({"secret_env": "not a name!"}, "name of an environment variable"),
+        ({"secret_env": "acme_secret"}, "ending in _SECRET, _TOKEN or _KEY"),
+        ({"secret_env": "DATABASE_URL"}, "ending in _SECRET, _TOKEN or _KEY"),
+        ({"secret_env": "SECRET_KEY"}, "not in SECRET_KEY"),
+        ({"secret_env": "OUR_SECRET_KEY"}, "not in SECRET_KEY"),
+        ({"secret_env": "ACME_SECRET\n_KEY"}, "name of an environment variable"),
     ],
 )
 def test_what_can_not_work_is_refused_in_words_and_nothing_is_written(

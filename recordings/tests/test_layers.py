@@ -35,6 +35,7 @@ WINGS = ("recordings.download", "recordings.playback")
 
 QUEUE = {
     "recordings.bell", "recordings.broker", "recordings.tasks", "recordings.schedules", "recordings.metrics",
+    "recordings.queue_admin",
     "recordings.management.commands.qcluster", "prosaasil.urls",
 }  # fmt: skip
 NAMED_BY_SETTINGS = {"recordings.tasks", "recordings.broker"}

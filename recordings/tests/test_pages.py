@@ -60,7 +60,7 @@ def text(response: Any) -> str:
 
 def sids(response: Any) -> list[str]:
     """The calls on the page, in their order."""
-    return re.findall(r'<tr class="call" id="([^"]+)"', source(response))
+    return re.findall(r'<tr class="call" id="call-([^"]+)"', source(response))
 
 
 def link(response: Any, rel: str) -> str | None:

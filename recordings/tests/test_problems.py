@@ -79,7 +79,8 @@ def test_another_method_is_405_and_names_the_allowed(method: str, path: str) -> 
         ('{"force": "perhaps"}', "application/json", 400, "invalid_body", "/force"),
         ('{"force": null}', "application/json", 400, "invalid_body", "/force"),
         ("force=perhaps", "application/x-www-form-urlencoded", 400, "invalid_body", "/force"),
-        ("--", "multipart/form-data", 400, "parse_error", None),
+        ("--", "multipart/form-data", 415, "unsupported_media_type", None),
+        ("[" * 60_000, "application/json", 400, "parse_error", None),
         ("<force/>", "application/xml", 415, "unsupported_media_type", None),
     ],
 )

@@ -1,7 +1,6 @@
 """create_business: a company, and the provider account that its recordings are fetched with."""
 
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,10 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from calls.models import Business
-from recordings.account_rules import check_base_url, check_hosts, names_its_own_host
+from recordings.account_rules import check_base_url, check_hosts, check_secret_env, names_its_own_host
 from recordings.management.command import ReportingCommand, UsageError
 from recordings.models import ProviderAccount
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ABOUT = {
     "slug": "SLUG", "name": "--name", "timezone": "--timezone", "kind": "--provider", "base_url": "--base-url",
     "hosts": "--hosts", "auth": "--auth", "username": "--username", "secret_env": "--secret-env",
@@ -80,6 +78,7 @@ def _check(business: Business, account: ProviderAccount) -> None:
         lambda: account.clean_fields(exclude=["business"]),
         lambda: check_base_url(account.base_url),
         lambda: check_hosts(account.hosts),
+        lambda: check_secret_env(account.secret_env),
         lambda: _check_login(account),
     )
     for check in every:
@@ -98,8 +97,6 @@ def _check_login(account: ProviderAccount) -> None:
         raise ValidationError("Basic authentication needs --username. For a provider that asks for none: --auth none.")
     if account.secret_env and account.auth == ProviderAccount.Auth.NONE:
         raise ValidationError("--secret-env goes with --auth basic or bearer.")
-    if account.secret_env and not _VARIABLE.fullmatch(account.secret_env):
-        raise ValidationError("--secret-env takes the name of an environment variable, not the secret itself.")
 
 
 def _notes(account: ProviderAccount) -> list[str]:

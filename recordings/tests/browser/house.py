@@ -93,7 +93,7 @@ class Visit:
 
     def row(self, sid: str) -> Locator:
         """A call on the page."""
-        return self.page.locator(f"#{sid}")
+        return self.page.locator(f"#call-{sid}")
 
     def play(self, sid: str) -> None:
         """Press Play."""
@@ -101,7 +101,7 @@ class Visit:
 
     def hears(self, sid: str) -> None:
         """Wait until this recording, and no other, is heard: its clock goes on."""
-        self.page.locator(f"#{sid}[data-activity=playing]").wait_for()
+        self.page.locator(f"#call-{sid}[data-activity=playing]").wait_for()
         # Not wait_for_function: that evaluates a string, which the page's policy forbids.
         wait_until(lambda: self.page.evaluate("document.querySelector('#player audio').currentTime > 0.1"))
         assert self.page.locator("[data-activity=playing]").count() == 1

@@ -28,7 +28,7 @@ def test_the_second_page_is_reached_and_left_again(house: House, visiting: Visit
         here.page.wait_for_url("**cursor=**")
         assert here.page.evaluate(ids) == sids[PAGE_SIZE:]
         here.page.get_by_role("link", name="Newer calls").click()
-        here.page.locator(f"#{sids[0]}").wait_for()
+        here.page.locator(f"#call-{sids[0]}").wait_for()
         assert here.page.evaluate(ids) == sids[:PAGE_SIZE]
 
 

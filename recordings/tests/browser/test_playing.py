@@ -62,7 +62,7 @@ def test_a_press_on_what_plays_pauses_it_and_a_press_on_another_stops_it(house: 
         here.play(first)
         here.hears(first)
         here.row(first).get_by_role("button", name="Pause").click()
-        here.page.locator(f"#{first}[data-activity=paused]").wait_for()
+        here.page.locator(f"#call-{first}[data-activity=paused]").wait_for()
         here.play(second)
         here.hears(second)
         assert here.label(first) == "Ready"
@@ -80,7 +80,7 @@ def test_play_works_with_the_keyboard_alone(house: House, visiting: Visiting) ->
         here.page.keyboard.press("Enter")
         here.hears(sid)
         here.page.keyboard.press("Space")
-        here.page.locator(f"#{sid}[data-activity=paused]").wait_for()
+        here.page.locator(f"#call-{sid}[data-activity=paused]").wait_for()
 
 
 def test_a_failure_is_said_in_words_and_can_be_tried_again(house: House, visiting: Visiting) -> None:
@@ -104,7 +104,7 @@ def test_a_permanent_failure_offers_nothing_to_a_listener(house: House, visiting
     with visiting() as here:
         here.log_in(path="/?agent=over")
         here.play(sid)
-        here.page.locator(f"#{sid}[data-status=failed]").wait_for()
+        here.page.locator(f"#call-{sid}[data-status=failed]").wait_for()
         assert here.row(sid).get_by_role("button").count() == 0
         here.open("/?agent=over")
         assert here.row(sid).get_by_role("button").count() == 0

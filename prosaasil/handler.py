@@ -1,0 +1,20 @@
+"""Django's WSGI handler, for requests that are UTF-8 whatever they say."""
+
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.utils.http import parse_header_parameters
+
+
+class Request(WSGIRequest):
+    """Django reads the query in the charset of Content-Type as the request is made: `zlib` is a fault then."""
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        """Keep what is said, for BodyLimits to refuse, and the encoding as it is."""
+        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+
+
+class Handler(WSGIHandler):
+    """The application."""
+
+    request_class = Request

@@ -1,0 +1,129 @@
+"""What is refused before anything reads it."""
+
+import json
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+
+from calls.tests.factories import make_business, make_member
+from prosaasil.handler import Handler
+from prosaasil.middleware import BODIES, LARGEST_BODY, BodyLimits
+from recordings.tests.api import problem
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def post(path: str, size: int = 0, content_type: str = FORM, **headers: str) -> Any:
+    return Client().generic("POST", path, b"a" * size, content_type, headers=headers)
+
+
+def served(method: str, path: str, content_type: str) -> tuple[str, bytes]:
+    """The status line and the body, from the application as granian has it: not the test client's."""
+    said: list[str] = []
+    environ = RequestFactory()._base_environ(
+        REQUEST_METHOD=method, PATH_INFO=path.partition("?")[0], QUERY_STRING=path.partition("?")[2],
+        CONTENT_TYPE=content_type, CONTENT_LENGTH="1", **{"wsgi.input": BytesIO(b"a")},
+    )  # fmt: skip
+    response = Handler()(environ, lambda status, headers: said.append(status))
+    return said[0], b"".join(response)
+
+
+def test_a_body_above_64_kb_is_refused_unread() -> None:
+    class Unread(BytesIO):
+        def read(self, *args: Any) -> bytes:
+            raise AssertionError("it was read")
+
+    request = RequestFactory().post("/login/", "a", FORM)
+    request.META |= {"CONTENT_LENGTH": str(LARGEST_BODY + 1), "wsgi.input": Unread()}
+    assert BodyLimits(lambda request: HttpResponse(request.body))(request).status_code == 413
+
+
+@pytest.mark.parametrize(("size", "headers"), [
+    (LARGEST_BODY + 1, {}), (0, {"Transfer-Encoding": "chunked"}), (0, {"Content-Length": "x"}),
+    (0, {"Content-Length": "-1"}), (0, {"Content-Length": "9" * 5_000}),
+])  # fmt: skip
+def test_a_body_too_large_or_of_no_known_length_is_a_413(size: int, headers: dict[str, str]) -> None:
+    page = post("/login/", size, **headers)
+    assert (page.status_code, page["Content-Type"]) == (413, "text/plain; charset=utf-8")
+    answer = post("/api/recordings/a/download", size, **headers)
+    assert answer.status_code == 413
+    document = problem(answer)
+    assert (document["code"], document["request_id"]) == ("body_too_large", answer["X-Request-ID"])
+
+
+@pytest.mark.django_db
+def test_one_of_64_kb_is_read() -> None:
+    assert post("/login/", LARGEST_BODY).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["zlib", "rot13", "utf-16", "latin-1", "none at all", '"zlib"', "UTF-8-sig"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_another_encoding_than_utf_8_is_a_415(method: str, charset: str) -> None:
+    content_type = f"text/plain; charset={charset}"
+    page, _ = served(method, "/login/?next=%ff", content_type)
+    assert page == "415 Unsupported Media Type"
+    answer, body = served(method, "/api/calls/?search=%ff", content_type)
+    assert answer == "415 Unsupported Media Type"
+    assert json.loads(body)["code"] == "unsupported_charset"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
+def test_utf_8_may_be_named(charset: str) -> None:
+    assert served("POST", "/login/?next=%ff", f"{FORM}; charset={charset}")[0] == "403 Forbidden"  # no CSRF token
+    assert served("GET", "/login/?next=%ff", f"{FORM}; charset={charset}")[0] == "200 OK"
+
+
+def test_more_bodies_at_a_time_than_there_are_places_are_asked_to_come_again() -> None:
+    inside, leave = threading.Semaphore(0), threading.Event()
+    answers: list[int] = []
+
+    def slow(request: HttpRequest) -> HttpResponse:
+        if request.method == "POST":
+            inside.release()
+            assert leave.wait(30)
+        return HttpResponse()
+
+    answer: Callable[[HttpRequest], HttpResponse] = BodyLimits(slow)
+    new = RequestFactory()
+    threads = [
+        threading.Thread(target=lambda: answers.append(answer(new.post("/", "a", FORM)).status_code))
+        for _ in range(BODIES)
+    ]
+    for thread in threads:
+        thread.start()
+        assert inside.acquire(timeout=30)
+    refused = answer(new.post("/api/calls/", "a", FORM))
+    assert (refused.status_code, refused["Retry-After"], json.loads(refused.content)["code"]) == (503, "1", "busy")
+    assert answer(new.get("/")).status_code == 200
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * BODIES
+    assert answer(new.post("/", "a", FORM)).status_code == 200
+
+
+def test_a_place_is_free_again_after_a_fault() -> None:
+    def broken(request: HttpRequest) -> HttpResponse:
+        raise RuntimeError
+
+    limits = BodyLimits(broken)
+    for _ in range(BODIES + 1):
+        with pytest.raises(RuntimeError):
+            limits(RequestFactory().post("/", "a", FORM))
+
+
+@pytest.mark.django_db
+def test_nothing_takes_a_file_and_the_forms_still_work() -> None:
+    member = make_member(make_business())
+    form = {"username": member.user.username, "password": "wrong"}
+    assert Client().post("/login/", form).status_code == 200
+    request = RequestFactory().post("/login/", form | {"file": SimpleUploadedFile("a.txt", b"a" * 1_000)})
+    assert not request.FILES
+    assert request.POST["username"] == member.user.username

@@ -1,0 +1,56 @@
+"""What the settings make of the environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from prosaasil import environment
+
+
+def setting(name: str, var: Path, **given: str) -> str:
+    """A setting's value, as a process with this environment has it."""
+    code = f"from prosaasil import settings; print(settings.{name})"
+    own = {"PATH": os.environ["PATH"], "PROSAASIL_VAR": str(var)}
+    return (
+        subprocess.check_output([sys.executable, "-c", code], env=own | given, cwd=settings.BASE_DIR).decode().strip()
+    )
+
+
+def test_allowed_hosts_may_have_spaces_between_them(tmp_path: Path) -> None:
+    assert setting("ALLOWED_HOSTS", tmp_path, ALLOWED_HOSTS="a.example, b.example,, ") == "['a.example', 'b.example']"
+
+
+@pytest.mark.parametrize(("public", "host"), [
+    ("https://calls.example.org", "calls.example.org"), ("https://Calls.example.org:8443", "calls.example.org"),
+    ("http://[fd00::1]:8000", "[fd00::1]"), ("http://[fd00::1]", "[fd00::1]"),
+])  # fmt: skip
+def test_the_host_of_the_public_address_is_allowed(tmp_path: Path, public: str, host: str) -> None:
+    assert f"'{host}']" in setting("ALLOWED_HOSTS", tmp_path, PUBLIC_URL=public)
+
+
+@pytest.mark.parametrize(("bind", "address"), [
+    ("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://127.0.0.1:8000"),
+    ("::1", "http://[::1]:8000"), ("10.0.0.7", "http://10.0.0.7:8000"),
+])  # fmt: skip
+def test_the_public_address_follows_from_what_is_bound(tmp_path: Path, bind: str, address: str) -> None:
+    assert setting("PUBLIC_URL", tmp_path, BIND=bind) == address
+
+
+def test_the_data_folder_is_made_for_its_owner(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    key = environment.key_file(var / "keys" / "secret_key")
+    assert environment.key_file(var / "keys" / "secret_key") == key
+    modes = [path.stat().st_mode & 0o777 for path in (var, var / "keys", var / "keys" / "secret_key")]
+    assert modes == [0o750, 0o700, 0o600]
+
+
+def test_the_command_line_makes_no_file_for_others(tmp_path: Path) -> None:
+    own = {"PATH": os.environ["PATH"], "PROSAASIL_VAR": str(tmp_path / "var")}
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=own, cwd=settings.BASE_DIR, check=True)
+    files = [path for path in (tmp_path / "var").rglob("*") if path.is_file()]
+    assert tmp_path / "var" / "prosaasil.sqlite3" in files
+    assert [path for path in files if path.stat().st_mode & 0o007] == []
