@@ -59,7 +59,9 @@ class BodyLimits:
             return self.get_response(request)
         if not self.places.acquire(blocking=False):
             words = _("Too many requests are being read. Please try again.")
-            return problems.refusal(request, 503, "busy", words, {"Retry-After": "1"})
+            refusal = problems.refusal(request, 503, "busy", words, {"Retry-After": "1"})
+            refusal._has_been_logged = True  # type: ignore[attr-defined]  # or Django would, hundreds of times
+            return refusal
         try:
             return self.get_response(request)
         finally:

@@ -52,14 +52,14 @@ class Part:
     def commit(self) -> str:
         """Make what was written durable under its final name and return that name. The caller has verified it.
 
-        The lock is held until `close`. Raises StorageFull, StorageError.
+        The folder's own name may be new: `Storage.sync` makes that durable, for many at once. The lock is held until
+        `close`. Raises StorageFull, StorageError.
         """
         with storage_errors():
             os.fsync(self._descriptor)
             self.path.rename(self._final)
             self.path = self._final
             fsync_folder(self._final.parent)
-            fsync_folder(self._final.parent.parent)  # the folder itself may be new
         return f"{self._final.parent.name}/{self._final.name}"
 
     def discard(self) -> None:

@@ -71,7 +71,18 @@ class Storage:
 
     def check(self) -> None:
         """Raises StorageAway unless the marker opens."""
-        self.marker()
+        try:
+            os.close(os.open(os.path.join(self.root, MARKER), os.O_RDONLY))
+        except OSError as error:
+            raise StorageAway from error
+
+    def sync(self) -> None:
+        """Make the folders of new recordings durable: once for a batch of committed parts, before rows name them.
+
+        Raises StorageFull, StorageError.
+        """
+        with storage_errors():
+            fsync_folder(self.root)
 
     def marker(self) -> str:
         """The random id of this storage: two processes that read the same one share it. Raises StorageAway."""

@@ -23,15 +23,10 @@ def post(path: str, size: int = 0, content_type: str = FORM, **headers: str) -> 
     return Client().generic("POST", path, b"a" * size, content_type, headers=headers)
 
 
-def served(method: str, path: str, content_type: str) -> tuple[str, bytes]:
-    """The status line and the body, from the application as granian has it: not the test client's."""
-    said: list[str] = []
-    environ = RequestFactory()._base_environ(
-        REQUEST_METHOD=method, PATH_INFO=path.partition("?")[0], QUERY_STRING=path.partition("?")[2],
-        CONTENT_TYPE=content_type, CONTENT_LENGTH="1", **{"wsgi.input": BytesIO(b"a")},
-    )  # fmt: skip
-    response = Handler()(environ, lambda status, headers: said.append(status))
-    return said[0], b"".join(response)
+def served(method: str, path: str, content_type: str) -> Any:
+    """The answer of the handler that granian is given; the test client has another."""
+    environ = RequestFactory().generic(method, path, b"a", FORM).environ | {"CONTENT_TYPE": content_type}
+    return Handler().get_response(Handler.request_class(environ))
 
 
 def test_a_body_above_64_kb_is_refused_unread() -> None:
@@ -66,18 +61,16 @@ def test_one_of_64_kb_is_read() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_another_encoding_than_utf_8_is_a_415(method: str, charset: str) -> None:
     content_type = f"text/plain; charset={charset}"
-    page, _ = served(method, "/login/?next=%ff", content_type)
-    assert page == "415 Unsupported Media Type"
-    answer, body = served(method, "/api/calls/?search=%ff", content_type)
-    assert answer == "415 Unsupported Media Type"
-    assert json.loads(body)["code"] == "unsupported_charset"
+    assert served(method, "/login/?next=%ff", content_type).status_code == 415
+    answer = served(method, "/api/calls/?search=%ff", content_type)
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (415, "unsupported_charset")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
 def test_utf_8_may_be_named(charset: str) -> None:
-    assert served("POST", "/login/?next=%ff", f"{FORM}; charset={charset}")[0] == "403 Forbidden"  # no CSRF token
-    assert served("GET", "/login/?next=%ff", f"{FORM}; charset={charset}")[0] == "200 OK"
+    assert served("POST", "/login/?next=%ff", f"{FORM}; charset={charset}").status_code == 403  # no CSRF token
+    assert served("GET", "/login/?next=%ff", f"{FORM}; charset={charset}").status_code == 200
 
 
 def test_more_bodies_at_a_time_than_there_are_places_are_asked_to_come_again() -> None:
@@ -107,6 +100,14 @@ def test_more_bodies_at_a_time_than_there_are_places_are_asked_to_come_again() -
         thread.join()
     assert answers == [200] * BODIES
     assert answer(new.post("/", "a", FORM)).status_code == 200
+
+
+def test_a_crowd_that_is_refused_leaves_no_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("prosaasil.middleware.BODIES", 0)
+    assert post("/login/", 1).status_code == 503
+    assert capsys.readouterr().err == ""
 
 
 def test_a_place_is_free_again_after_a_fault() -> None:

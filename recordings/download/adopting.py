@@ -41,6 +41,8 @@ def whole_file(storage: Storage, recording_id: int, url_digest: str, earlier: Ma
     address may have changed. So it is decoded again, and compared with what its own attempt knew.
     Raises StorageAway.
     """
+    if not storage.has_folder(recording_id):
+        return None
     finals = [file for file in storage.files_of(recording_id) if not file.is_part]
     for file in sorted(finals, key=lambda file: file.modified, reverse=True):
         if _contradicts(file, earlier.get(file.token), url_digest):

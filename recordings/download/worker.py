@@ -22,7 +22,7 @@ from recordings.download import stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
 from recordings.download.crew import Crew, Result
-from recordings.download.errors import Stalled
+from recordings.download.errors import Stalled, StorageError
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
 from recordings.leases import BEAT_EVERY, LEASE
@@ -166,6 +166,7 @@ class Drain:
         self._unsettled += self._crew.results()
         if not self._unsettled:
             return
+        self._make_durable()
         finished = [result for _, result in self._unsettled if isinstance(result, Finished)]
         failed = [result for _, result in self._unsettled if isinstance(result, Failed)]
         stopped = [job.held for job, result in self._unsettled if result is None]
@@ -179,6 +180,19 @@ class Drain:
         for job, result in settled:
             if result is not None:
                 self._tell(job, result, counted=job.held in won)
+
+    def _make_durable(self) -> None:
+        """Before any row names them: the folders of new files. One call for a batch; a disk that can't fails them."""
+        if not any(isinstance(result, Finished) for _, result in self._unsettled):
+            return
+        try:
+            default_storage().sync()
+        except StorageError as error:
+            failed = functools.partial(Failed, reason=Reason.STORAGE_ERROR, permanent=False, detail=error.detail)
+            self._unsettled = [
+                (job, failed(job.held, url=job.url) if isinstance(result, Finished) else result)
+                for job, result in self._unsettled
+            ]
 
     def _tell(self, job: Job, result: Finished | Failed, *, counted: bool) -> None:
         """One line a download, and what the account must know of it."""

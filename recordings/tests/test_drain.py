@@ -194,7 +194,12 @@ def test_a_file_is_not_named_by_an_attempt_whose_lease_was_lost_while_it_was_dec
 
     running: list[Job] = []
     submit = Crew.submit
-    monkeypatch.setattr(Crew, "submit", lambda self, job: (running.append(job), submit(self, job)))
+
+    def submitted(self: Crew, job: Job) -> None:
+        running.append(job)
+        submit(self, job)
+
+    monkeypatch.setattr(Crew, "submit", submitted)
     monkeypatch.setattr("recordings.download.audio.inspect", slow_decoding)
     monkeypatch.setattr("recordings.download.attempt._received", lambda job, *rest: default_storage().begin(*job.held))
     threading.Timer(0.5, stopping.tell).start()

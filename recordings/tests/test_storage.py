@@ -113,7 +113,7 @@ def test_an_attempt_writes_its_file_once(storage: Storage) -> None:
     assert sorted(found.name for found in storage.scan()) == [f"7/{A}.part", f"7/{B}"]
 
 
-def test_a_commit_syncs_the_file_then_renames_it_then_syncs_the_folders(
+def test_a_commit_syncs_the_file_then_renames_it_then_syncs_the_folder_and_sync_the_root(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[tuple[str, bool]] = []
@@ -126,6 +126,7 @@ def test_a_commit_syncs_the_file_then_renames_it_then_syncs_the_folders(
 
     monkeypatch.setattr(os, "fsync", fsync)
     store(storage, 7, A)
+    storage.sync()
 
     assert synced == [(f"{A}.part", False), ("7", True), ("recordings", True)]
 

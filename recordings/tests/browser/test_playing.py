@@ -69,7 +69,7 @@ def test_a_press_on_what_plays_pauses_it_and_a_press_on_another_stops_it(house: 
         assert here.page.locator("audio").count() == 1
         here.page.get_by_role("button", name="Close the player").click()
         assert here.page.evaluate("document.querySelector('audio').paused")
-        assert here.page.evaluate("document.activeElement.closest('[data-recording]').id") == second
+        assert here.page.evaluate("document.activeElement.closest('[data-recording]').id") == f"call-{second}"
 
 
 def test_play_works_with_the_keyboard_alone(house: House, visiting: Visiting) -> None:
