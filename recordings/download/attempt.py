@@ -4,6 +4,7 @@ Runs in a thread of the worker, and touches the network and the disk only. Rows 
 """
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 ABSENT_AFTER = timedelta(minutes=10)
 """A provider may answer 404 for a short while after a call; this long after its end, there is no recording."""
+
+_verifying = threading.BoundedSemaphore(6)
+"""How many attempts of a process verify and commit at once. With all of them at it, each waited for the interpreter
+behind the others at every system call; so fewer at a time are more files a second."""
 
 
 @dataclass
@@ -71,7 +76,7 @@ def _download(job: Job, client: Client, storage: Storage) -> Whole:
         raise Unauthorised("Not asked again: the provider refused this account's credentials less than a minute ago.")
     if job.account.auth != "none" and not job.account.secret:
         raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
-    with _received(job, job.account, client, storage) as part:
+    with _received(job, job.account, client, storage) as part, _verifying:
         try:
             found = audio.inspect(part.path)
             job.transfer.check()  # the lease may have been lost, or the deadline passed, while it was decoded

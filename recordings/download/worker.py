@@ -10,7 +10,6 @@ import math
 import os
 import select
 import socket
-import sys
 from time import monotonic
 
 from django.conf import settings
@@ -68,9 +67,6 @@ def _crew(pid: int) -> Crew:
 
 def new_crew() -> Crew:
     """Threads and connections as the settings say."""
-    # The main thread gives the interpreter away at each statement, and with the default of 5 ms it waited that long
-    # for it among 64 threads: half of the files a second.
-    sys.setswitchinterval(0.0002)
     slots = settings.RECORDINGS_SLOTS
     allowed = settings.RECORDINGS_ALLOW_PRIVATE_HOSTS
     client = Client(slots, allowed, settings.RECORDINGS_CONNECT_TIMEOUT, settings.RECORDINGS_READ_TIMEOUT)
