@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 (
                     "url_digest",
                     models.CharField(
-                        blank=True, help_text="SHA-256 of the recording_url that was asked for.", max_length=64
+                        blank=True, help_text="SHA-256 of the address asked for.", max_length=64
                     ),
                 ),
                 (
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                 (
                     "validator",
                     models.CharField(
-                        blank=True, default="", help_text="The provider's ETag or Last-Modified.", max_length=200
+                        blank=True, default="", help_text="ETag or Last-Modified.", max_length=200
                     ),
                 ),
                 ("next_retry_at", models.DateTimeField(null=True, verbose_name="next retry")),
