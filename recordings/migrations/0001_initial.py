@@ -36,9 +36,7 @@ class Migration(migrations.Migration):
                 ("worker", models.CharField(blank=True, max_length=120, verbose_name="worker")),
                 (
                     "url_digest",
-                    models.CharField(
-                        blank=True, help_text="SHA-256 of the address asked for.", max_length=64
-                    ),
+                    models.CharField(blank=True, help_text="SHA-256 of the address asked for.", max_length=64),
                 ),
                 (
                     "started_at",
@@ -76,9 +74,7 @@ class Migration(migrations.Migration):
                 ("bytes_total", models.BigIntegerField(null=True, verbose_name="bytes announced")),
                 (
                     "validator",
-                    models.CharField(
-                        blank=True, default="", help_text="ETag or Last-Modified.", max_length=200
-                    ),
+                    models.CharField(blank=True, default="", help_text="ETag or Last-Modified.", max_length=200),
                 ),
                 ("next_retry_at", models.DateTimeField(null=True, verbose_name="next retry")),
                 (
