@@ -1,9 +1,9 @@
 # For ./test to source: a Chromium for the browser tests, its path in $CHROMIUM.
 # What can't be had is said in one line; the browser tests then fail, and the others run.
 
-chromium() {
+find_chromium() {
   local found
-  for found in "${CHROMIUM:-}" "$(command -v chromium || true)" .venv/chromium/chromium; do
+  for found in "${CHROMIUM:-}" "$(type -P chromium || true)" .venv/chromium/chromium; do
     if [ -n "$found" ] && [ -x "$found" ]; then
       CHROMIUM=$(readlink -f "$found")
       export CHROMIUM
@@ -11,7 +11,7 @@ chromium() {
     fi
   done
   echo "Installing Chromium for the browser tests (once) …"
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && _chromium_apt && found=$(command -v chromium); then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && _chromium_apt && found=$(type -P chromium); then
     export CHROMIUM=$found
   elif command -v npm >/dev/null && _chromium_npm; then
     export CHROMIUM=$PWD/.venv/chromium/chromium

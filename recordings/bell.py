@@ -51,6 +51,14 @@ def sign_of_life() -> Path:
     return Path(settings.RUN_DIR) / "cluster.alive"
 
 
+def silent_for() -> float:
+    """Seconds since the queue's pusher gave its last sign of life; 0 when it never gave one, or its time is to come."""
+    try:
+        return max(0.0, time.time() - sign_of_life().stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
 def listeners() -> list[str]:
     """The names that may listen on this machine: the cluster's pusher, and each drain."""
     return ["cluster", *(f"drain-{place}" for place in range(settings.DRAINS))]

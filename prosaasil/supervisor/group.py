@@ -18,6 +18,7 @@ logger = logging.getLogger("prosaasil.serve")
 LOOK_AGAIN = 5.0  # seconds between looks for new processes in a group that has settled
 SETTLED = 5.0  # a group that lived this many seconds is started again at once when it dies
 LONGEST_PAUSE = 10.0  # seconds between starts of a group that dies again and again
+LONGEST_SILENCE = 45.0  # seconds without a sign of life; a killed worker can take the queue's lock to its grave
 KILL_PATIENCE = 2.0  # seconds that a killed group has to be gone: more is a disk that hangs
 
 
@@ -33,6 +34,8 @@ class Program:
     command: Sequence[str]
     role: str
     may_start: Callable[[], bool] = lambda: True
+    silent_for: Callable[[], float] = lambda: 0.0
+    """Seconds since its last sign of life. A group that is silent too long is started again, though nothing died."""
     last: bool = False
 
 
@@ -85,7 +88,11 @@ class Group:
             return
         for pid in processes.descendants(self.leader) - self._pidfds.keys():
             self._watch(pid)
-        self.next_moment = now + min(LOOK_AGAIN, 0.05 + (now - self._changed) / 4)
+        self.next_moment = now + min(LOOK_AGAIN, 0.02 + (now - self._changed) / 20)
+        if now - self._born > LONGEST_SILENCE and self.program.silent_for() > LONGEST_SILENCE:
+            logger.warning("A silent group is started again", extra=self._extra("group_silent", pid=self.leader))
+            self.kill()
+            self.next_moment = now
 
     def ended(self, pid: int) -> None:
         """A watched process has ended. The leader, a signal or an error: kill the rest, and have it started again."""

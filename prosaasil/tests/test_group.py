@@ -5,6 +5,7 @@ import selectors
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -107,3 +108,19 @@ def test_a_killed_group_leaves_neither_process_nor_exit_status_behind(make: Make
     assert leader is not None
     assert group.kill()
     assert processes.read(leader) is None
+
+
+def test_a_group_that_is_silent_too_long_is_started_again_though_nothing_died(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prosaasil.supervisor.group.LONGEST_SILENCE", 0.2)
+    group = make("import time; time.sleep(60)")
+    leader = group.leader
+    assert leader is not None
+    wait_until(lambda: time.monotonic() - group._born > 0.3, what="it had its time to speak")
+    assert tended(group).running, "it speaks"
+    group.program = replace(group.program, silent_for=lambda: 1.0)
+    group.look(time.monotonic())
+    assert not group.running
+    assert processes.in_session(leader) == []
+    assert group.next_moment <= time.monotonic()

@@ -105,7 +105,7 @@ def test_while_the_database_is_away_nothing_is_read_past_the_lease_and_it_is_sai
         time.sleep(0.01)
     assert len(stand.stopped) == 3, "forgotten, and still reading"
     assert [record.message for record in caplog.records].count("Database away while downloading") == 1
-    assert statuses() == {"downloading"}, "the sweep releases them"
+    assert statuses() <= {"downloading", "queued"}, "released by the sweep, or given back: nothing failed"
 
 
 def test_results_wait_while_the_database_is_away_and_are_written_when_it_is_back(

@@ -26,6 +26,7 @@ from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
 from prosaasil.supervisor.sweeper import Sweeper
+from recordings import bell
 from recordings.management.commands.prepare import unapplied_migrations
 
 ENVIRONMENT = 3  # exit status: something on this machine is not as it must be
@@ -143,7 +144,8 @@ def _about_the_demo(port: int) -> str:
 
 def _programs(demo_port: int | None) -> list[Program]:
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-    web, cluster = Program("web", [*manage, "web"], "web"), Program("cluster", [*manage, "qcluster"], "cluster")
+    web = Program("web", [*manage, "web"], "web")
+    cluster = Program("cluster", [*manage, "qcluster"], "cluster", silent_for=bell.silent_for)
     if demo_port is None:
         return [web, cluster]
     command = [*manage, "demo_provider", "--port", str(demo_port)]
