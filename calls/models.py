@@ -163,6 +163,7 @@ class CallLog(models.Model):
     recording_permanent = models.BooleanField(_("permanent"), default=False, db_default=False, editable=False)
     recording_bytes_total = models.BigIntegerField(null=True, editable=False)
     recording_content_type = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
+    recording_version = models.BigIntegerField(null=True, editable=False)
     recording_file = models.CharField(_("file"), max_length=64, blank=True, default="", db_default="", editable=False)
     recording_bytes = models.BigIntegerField(_("bytes"), null=True, editable=False)
     recording_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)

@@ -24,9 +24,10 @@ def reset_headers(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def reset_body(exchange: Exchange) -> None:
-    """Half the body, then RST."""
+def reset_body(exchange: Exchange, *, milliseconds: int = 0) -> None:
+    """Half the body, then, after a while, RST."""
     _first_half(exchange)
+    exchange.pause(milliseconds / 1000)
     exchange.reset()
 
 
@@ -62,10 +63,11 @@ def endless_headers(exchange: Exchange) -> None:
         exchange.send(b"X-More: and more\r\n" * 1000)
 
 
-def short_body(exchange: Exchange) -> None:
-    """Half the body that Content-Length announces, then a clean close."""
+def short_body(exchange: Exchange, *, milliseconds: int = 0) -> None:
+    """Half the body that Content-Length announces, then, after a while, a clean close."""
     exchange.keep = False
     _first_half(exchange)
+    exchange.pause(milliseconds / 1000)
 
 
 def too_long(exchange: Exchange) -> None:

@@ -41,6 +41,27 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return extras
 
 
+class InWords(logging.Filter):
+    """A database that is away, a disk that is full: what is wrong and what to do, in place of a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes; one that came with such an error has `error` and no traceback."""
+        words = self._words(record.exc_info[1]) if record.exc_info else ""
+        if words:
+            record.error, record.exc_info, record.exc_text = words, None, None
+        return True
+
+    @staticmethod
+    def _words(error: BaseException | None) -> str:
+        from django.db import InterfaceError, OperationalError
+
+        from prosaasil import trouble
+
+        if isinstance(error, OperationalError | InterfaceError):
+            return f"The database can't be used: {trouble.of_database(error)}"
+        return f"{error}. Make room on this disk" if isinstance(error, OSError) and trouble.is_full(error) else ""
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, then what `extra` named."""
 
@@ -60,17 +81,22 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """For people: time, level, message, then key=value; a traceback keeps its lines."""
+    """For people: date and time, level, message, then key=value; a traceback keeps its lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render `record` on one line, with its traceback indented below."""
-        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         extras = " ".join(f"{key}={clean(str(value))}" for key, value in _extras(record).items())
         line = f"{time} {record.levelname:<7} {clean(record.getMessage())}" + (f"  {extras}" if extras else "")
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
             line += "".join(f"\n    {clean(row)}" for row in trace)
         return line
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line is worth writing: not the traceback, one a listener, of a recording that broke off on purpose."""
+    return "recordings.playback.live.Broken" not in record.getMessage()
 
 
 def logging_config(style: str, level: str) -> dict[str, Any]:
@@ -80,7 +106,10 @@ def logging_config(style: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"news": {"()": lambda: is_news}, "in_words": {"()": InWords}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news", "in_words"]}
+        },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "prosaasil": {"level": level},

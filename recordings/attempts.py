@@ -56,6 +56,7 @@ class Attempt(models.Model):
     bytes_done = models.BigIntegerField(_("bytes"), null=True)
     bytes_total = models.BigIntegerField(_("bytes announced"), null=True)
     validator = models.CharField(max_length=200, blank=True, default="", help_text="ETag or Last-Modified.")
+    version = models.BigIntegerField(null=True, help_text="Which content it wrote: a Unix time.")
     next_retry_at = models.DateTimeField(_("next retry"), null=True)
 
     objects = AttemptQuerySet.as_manager()

@@ -83,10 +83,9 @@ def wake() -> None:
 
 
 class Listener:
-    """Hears the wake-ups sent to `name`. Bind it in the process that waits, never before a fork."""
+    """Hears the wake-ups sent to a `socket_path`. Bind it in the process that waits, never before a fork."""
 
-    def __init__(self, name: str) -> None:
-        path = socket_path(name)
+    def __init__(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).unlink(missing_ok=True)  # a dead process's
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)

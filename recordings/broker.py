@@ -1,7 +1,10 @@
 """django-q2's ORM broker, woken at once instead of polling."""
 
+import logging
+import os
 from time import monotonic
 
+from django.db import OperationalError
 from django.db.models import DurationField, ExpressionWrapper, F
 from django_q.brokers.orm import ORM
 
@@ -10,6 +13,8 @@ from recordings import bell
 from recordings.download import stopping
 from recordings.models import Recording
 from recordings.storage import StorageAway, default_storage
+
+log = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 1.0
 """Seconds. Also how late a retry can start, and how long a lost wake-up costs."""
@@ -27,7 +32,7 @@ class WakingBroker(ORM):  # type: ignore[misc]
     def dequeue(self) -> list[tuple[int, str]] | None:
         """The next bells, as django-q2 wants them; None after a sleep (ours: with `poll` 0 the base class has none)."""
         if self._listener is None:
-            self._listener = bell.Listener("cluster")
+            self._listener = bell.Listener(bell.socket_path("cluster"))
         self._listener.clear()
         tasks = super().dequeue()
         if not tasks or monotonic() > self._look_around_at:  # a click before housekeeping
@@ -40,6 +45,14 @@ class WakingBroker(ORM):  # type: ignore[misc]
         self._listener.wait(0.05 if stopping.is_told() else _until_next_retry())
         return None
 
+    def acknowledge(self, task_id: int) -> bool:
+        """The task has ended. A database that can't write that down (a full disk) would end django-q2's monitor."""
+        try:
+            return bool(super().acknowledge(task_id))
+        except OperationalError:
+            log.exception("The end of a task can't be written down; it may run again, and find nothing to do")
+            return False
+
 
 def _give_sign_of_life() -> None:
     """Say that the cluster lives, and which storage it writes to: the web compares that with its own."""
@@ -47,7 +60,10 @@ def _give_sign_of_life() -> None:
         storage = default_storage().marker()
     except StorageAway:
         storage = ""
-    bell.sign_of_life().write_text(storage)
+    with open(os.open(bell.sign_of_life(), os.O_WRONLY | os.O_CREAT, 0o640), "w") as sign:
+        os.utime(sign.fileno())
+        sign.write(storage)  # over what is there, and cut afterwards: on a full disk it lives as well
+        sign.truncate()
 
 
 def _until_next_retry() -> float:

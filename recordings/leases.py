@@ -16,7 +16,7 @@ from django.db.models.expressions import Combinable
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import backoff, bell, graph
+from recordings import backoff, bell, graph, news
 from recordings.attempts import Attempt, Outcome
 from recordings.expressions import EachRow
 from recordings.reasons import Reason
@@ -57,7 +57,7 @@ def next_retry(retry_after: float | None = None) -> Case:
 
 CLAIMED = (
     "business_id", "call_sid", "started_at", "duration", "recording_url", "recording_sid", "recording_priority",
-    "recording_token", "recording_download_status",
+    "recording_token", "recording_version", "recording_download_status",
 )  # fmt: skip
 """What a claim reads of a row: what an attempt needs to know."""
 
@@ -75,7 +75,10 @@ class LeaseQuerySet(QuerySet[CallLog]):
             raise ValueError(f"{verb}: a transition can't be guarded through a join")
         if rows.query.is_sliced or to not in {target for targets in graph.MOVES[verb].values() for target in targets}:
             raise ValueError(f"{verb}: can't move these rows to {to}")
-        return rows.update(recording_download_status=to, updated_at=now(), **columns)
+        moved = rows.update(recording_download_status=to, updated_at=now(), **columns)
+        if moved:
+            news.tell()
+        return moved
 
     def locked(self) -> Self:
         """These rows, locked in one order: two who move many of the same rows would else wait for each other.
@@ -141,13 +144,17 @@ class LeaseQuerySet(QuerySet[CallLog]):
             mine.locked().update(recording_lease_until=now(LEASE))
         return {(pk, token) for pk, token in mine.values_list("pk", "recording_token") if token} & set(held)
 
-    def announce(self, held: Held, *, bytes_total: int | None, content_type: str, validator: str) -> int:
-        """Write what the provider's headers say, once an attempt, so that progress can be shown."""
-        told = self.holding(held).update(recording_bytes_total=bytes_total, recording_content_type=content_type[:32])
-        if told:
-            Attempt.objects.running().filter(recording_id=held[0], token=held[1]).update(
-                bytes_total=bytes_total, validator=validator[:200]
-            )
+    def announce(
+        self, held: Held, *, bytes_total: int | None, content_type: str, version: int, validator: str = ""
+    ) -> int:
+        """Write what is known once the first bytes are there, so that they can be played and progress be shown."""
+        facts = {"bytes_total": bytes_total, "content_type": content_type[:32], "version": version}
+        with transaction.atomic():
+            told = self.holding(held).update(**{f"recording_{name}": value for name, value in facts.items()})
+            if told:
+                mine = Attempt.objects.running().filter(recording_id=held[0], token=held[1])
+                mine.update(bytes_total=bytes_total, version=version, validator=validator[:200])
+                news.tell()
         return told
 
     def finish(self, results: Sequence[Finished]) -> set[Held]:

@@ -55,14 +55,26 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
         return self.filter(pk=account.pk, **same)
 
     def pause(self, account: "ProviderAccount", seconds: float) -> int:
-        """Leave this account's provider alone for so long, at most RECORDINGS_MAX_RETRY_AFTER (HTTP 429)."""
+        """Leave this account's provider alone for so long, at most RECORDINGS_MAX_RETRY_AFTER (HTTP 429).
+
+        1 when it was not paused already.
+        """
         until = now(min(seconds, settings.RECORDINGS_MAX_RETRY_AFTER))
-        longer = self.filter(pk=account.pk).exclude(pk__in=self.paused().filter(paused_until__gt=until))
-        return longer.update(paused_until=until)
+        mine = self.filter(pk=account.pk)
+        if begun := mine.exclude(pk__in=self.paused()).update(paused_until=until):
+            return begun
+        mine.exclude(pk__in=self.paused().filter(paused_until__gt=until)).update(paused_until=until)
+        return 0
 
     def refused(self, account: "ProviderAccount") -> int:
-        """The provider refused these credentials (401, 403). Until a success, or until they are changed."""
-        return self.as_read(account).update(broken_at=now(), broken_since=Coalesce("broken_since", now()))
+        """The provider refused these credentials (401, 403). Until a success, or until they are changed.
+
+        1 when it is the first time.
+        """
+        if begun := self.as_read(account).filter(broken_since=None).update(broken_at=now(), broken_since=now()):
+            return begun
+        self.as_read(account).update(broken_at=now(), broken_since=Coalesce("broken_since", now()))
+        return 0
 
     def accepted(self, account: "ProviderAccount") -> int:
         """The provider took these credentials."""

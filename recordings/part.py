@@ -14,16 +14,17 @@ from recordings.download.errors import StorageError, StorageFull
 
 PART = ".part"
 UNBORN = ".new"  # a part before it is locked; only a kill in that instant leaves one behind
-FOLDER_MODE, _FILE_MODE = 0o750, 0o640  # calls are private; a web server in our group may read them
+PEAKS = ".peaks"  # the waveform beside a recording (sidecar.py)
+FOLDER_MODE, FILE_MODE = 0o750, 0o640  # calls are private; a web server in our group may read them
 _MEASURE_FREE_EVERY = 1 << 20
 _BIRTHS = 10
+_COPIED_AT_ONCE = 1 << 20
 
 
 class Part:
     """A file that only its own attempt writes. A context manager: leaving it lets go of the lock, and keeps the bytes.
 
-    Nothing of it is removed but by `discard`: what a dead attempt wrote stays for a day, for a next one to go on from
-    (later: today each attempt begins anew).
+    Nothing of it is removed but by `discard`: what a dead attempt wrote stays for a day, for a next one to go on from.
     """
 
     def __init__(self, final: Path, min_free_bytes: int = 0) -> None:
@@ -49,13 +50,24 @@ class Part:
                 self.size += written
                 rest = rest[written:]
 
-    def commit(self) -> str:
+    def take_over(self, dead: Path, size: int) -> None:
+        """Begin with the first `size` bytes of a dead attempt's part. Raises StorageFull, StorageError."""
+        with storage_errors(), dead.open("rb") as file:
+            while self.size < size and (block := file.read(min(_COPIED_AT_ONCE, size - self.size))):
+                self.write(block)
+        if self.size != size:
+            raise StorageError("What an earlier attempt left has shrunk.")
+
+    def commit(self, version: int | None = None) -> str:
         """Make what was written durable under its final name and return that name. The caller has verified it.
 
-        The folder's own name may be new: `Storage.sync` makes that durable, for many at once. The lock is held until
-        `close`. Raises StorageFull, StorageError.
+        `version` becomes the file's time (Unix, whole seconds): listeners were told it. The folder's own name may be
+        new: `Storage.sync` makes that durable, for many at once. The lock is held until `close`. Raises StorageFull,
+        StorageError.
         """
         with storage_errors():
+            if version is not None:
+                os.utime(self._descriptor, (version, version))
             os.fsync(self._descriptor)
             self.path.rename(self._final)
             self.path = self._final
@@ -63,9 +75,13 @@ class Part:
         return f"{self._final.parent.name}/{self._final.name}"
 
     def discard(self) -> None:
-        """Remove the file under whichever name it has now, and its folder when that is empty. Raises StorageError."""
+        """Remove the file under whichever name it has now, its waveform, and its folder when that is empty.
+
+        Raises StorageError.
+        """
         with storage_errors():
             self.path.unlink(missing_ok=True)
+            self.path.with_suffix(PEAKS).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.parent.rmdir()
 
@@ -112,7 +128,7 @@ def _create(path: Path) -> int:
     for _ in range(_BIRTHS):
         path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
         with suppress(FileNotFoundError):  # a sweep removed the empty folder between the two lines
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _FILE_MODE)
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
     raise StorageError("The folder of the recording vanishes as often as it is made.")
 
 

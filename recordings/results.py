@@ -15,7 +15,8 @@ class Whole:
     """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = tuple(
-        f"recording_{name}" for name in ("file", "bytes", "bytes_total", "sha256", "content_type", "duration")
+        f"recording_{name}"
+        for name in ("file", "bytes", "bytes_total", "sha256", "content_type", "duration", "version")
     )
 
     file: str
@@ -23,6 +24,8 @@ class Whole:
     sha256: str
     content_type: str
     duration: float
+    version: int
+    """Names the content: the file's time, in whole Unix seconds."""
 
     def columns(self) -> dict[str, Any]:
         """The row's columns that describe the file."""

@@ -35,6 +35,7 @@ class PayloadSerializer(serializers.Serializer[CallLog]):
     bytes_total = serializers.IntegerField(allow_null=True)
     duration = serializers.FloatField(allow_null=True, help_text="Seconds of audio.")
     content_type = serializers.CharField(allow_null=True)
+    version = serializers.CharField(allow_null=True)
 
 
 class CallSerializer(serializers.ModelSerializer[CallLog]):
@@ -71,6 +72,18 @@ class PayloadsSerializer(serializers.Serializer[Any]):
 
     results = serializers.DictField(child=PayloadSerializer())
     not_found = serializers.ListField(child=serializers.CharField())
+
+
+class PeaksSerializer(serializers.Serializer[Any]):
+    """A waveform. Made by recordings.download.peaks; this says so in the schema."""
+
+    duration = serializers.FloatField(help_text="Seconds.")
+    lanes = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(min_value=0, max_value=100), max_length=1800),
+        min_length=1,
+        max_length=2,
+        help_text="One for mono, two for stereo: for equal slices of time, the peak of each in percent of full scale.",
+    )
 
 
 class DownloadRequestSerializer(serializers.Serializer[Any]):

@@ -20,6 +20,8 @@ Rows = TypeVar("Rows", bound=QuerySet[CallLog])
 SOONEST, LATEST = 1, 60
 """Seconds: the bounds of every `retry_after`."""
 
+_HEARD = {RecordingStatus.DOWNLOADING, RecordingStatus.READY}
+
 USUAL_DOWNLOAD = 2.0
 """Seconds that a slot is thought to need for a recording, where the queue's length is all we know."""
 
@@ -47,7 +49,16 @@ def payload(row: CallLog, outcome: Answer | None = None) -> dict[str, Any]:
         "bytes_total": row.recording_bytes_total,
         "duration": row.recording_duration,
         "content_type": row.recording_content_type or None,
+        "version": version(row),
     }
+
+
+def version(row: CallLog) -> str | None:
+    """Names the content that can be heard, also while it still arrives: the ETag of its audio without the quotes."""
+    size = row.recording_bytes_total
+    if row.recording_download_status not in _HEARD or row.recording_version is None or size is None:
+        return None
+    return f"{row.recording_version:x}-{size:x}"
 
 
 def words(row: CallLog) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Recordings as local files: begun, opened, deleted and listed. Knows no model. (part.py: written aside, then renamed.)
 
 Below the root: the marker `.prosaasil-storage`, and for each recording a folder with `<token>.part` while an attempt
-writes it and `<token>` once it is whole. A file's name, as rows keep it, is `<recording_id>/<token>`. A token belongs
-to one attempt only, so a stale worker can never touch the file of another.
+writes it and `<token>` once it is whole, and its waveform in `<token>.peaks` (sidecar.py). A file's name, as rows keep
+it, is `<recording_id>/<token>`. A token belongs to one attempt only, so a stale worker can never touch the file of
+another.
 """
 
 import errno
@@ -21,13 +22,13 @@ from typing import BinaryIO
 from django.conf import settings
 
 from recordings.download.errors import StorageError
-from recordings.part import FOLDER_MODE, PART, UNBORN, Part, demand_free, fsync_folder, storage_errors
+from recordings.part import FOLDER_MODE, PART, PEAKS, UNBORN, Part, demand_free, fsync_folder, storage_errors
 
 __all__ = ["MARKER", "Part", "Storage", "StorageAway", "StoredFile", "default_storage"]
 
 MARKER = ".prosaasil-storage"
 _ID, _TOKEN = re.compile("[1-9][0-9]{0,18}"), re.compile("[0-9a-f]{32}")
-_NAME = re.compile(rf"({_ID.pattern})/({_TOKEN.pattern})({re.escape(PART)}|{re.escape(UNBORN)})?")
+_NAME = re.compile(rf"({_ID.pattern})/({_TOKEN.pattern})({re.escape(PART)}|{re.escape(UNBORN)}|{re.escape(PEAKS)})?")
 
 
 class StorageAway(StorageError):
@@ -123,6 +124,14 @@ class Storage:
         """
         return os.fdopen(self._descriptor(name), "rb")
 
+    def open_growing(self, recording_id: int, token: str) -> int:
+        """A descriptor of what this attempt writes, or has written. Raises as `open` does."""
+        name = _final_name(recording_id, token)
+        try:
+            return self._descriptor(name + PART)
+        except FileNotFoundError:  # it has its final name by now
+            return self._descriptor(name)
+
     def size(self, name: str) -> int:
         """Its size in bytes. Raises as `open` does."""
         descriptor = self._descriptor(name)
@@ -138,7 +147,10 @@ class Storage:
         return self.root / name
 
     def delete(self, name: str) -> bool:
-        """Remove the file, and its folder once that is empty; was it there? Raises StorageAway, StorageError."""
+        """Remove the file with its waveform, and its folder once that is empty; was it there?
+
+        Raises StorageAway, StorageError.
+        """
         path = self.path(name)
         self.check()
         with storage_errors():
@@ -146,6 +158,7 @@ class Storage:
                 path.unlink()
             except FileNotFoundError:
                 return False
+            path.with_suffix(PEAKS).unlink(missing_ok=True)
             with suppress(OSError):  # another attempt's file keeps it; `begin` makes it anew
                 path.parent.rmdir()
             return True
@@ -171,12 +184,12 @@ class Storage:
         return os.path.isdir(os.path.join(self.root, str(recording_id)))
 
     def files_of(self, recording_id: int) -> list[StoredFile]:
-        """Every file of one recording, parts too. Raises StorageAway."""
+        """Every file of one recording, parts too, waveforms not. Raises StorageAway."""
         self.check()
         return list(self._files(recording_id))
 
     def scan(self) -> Iterator[StoredFile]:
-        """Every file of every recording, parts too, in no order. Raises StorageAway at once, and in the middle too."""
+        """The same of every recording, in no order. Raises StorageAway at once, and in the middle too."""
         self.check()
         return self._every_file()
 
@@ -197,7 +210,7 @@ class Storage:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     match = _NAME.fullmatch(f"{recording_id}/{entry.name}")
-                    if match is None or not entry.is_file(follow_symlinks=False):
+                    if match is None or match[3] == PEAKS or not entry.is_file(follow_symlinks=False):
                         continue
                     with suppress(FileNotFoundError):  # renamed or deleted while we looked
                         found = entry.stat(follow_symlinks=False)

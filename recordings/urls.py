@@ -9,6 +9,8 @@ from calls.models import CALL_SID_PATTERN
 from recordings.api.base import ApiView
 from recordings.api.calls import CallsView, CallView
 from recordings.api.download import DownloadView
+from recordings.api.events import EventsView
+from recordings.api.peaks import PeaksView
 from recordings.api.schema import DocsView, SchemaView, UnknownView
 from recordings.api.status import StatusesView, StatusView
 from recordings.api.stream import StreamView
@@ -34,8 +36,10 @@ urlpatterns = [
     *_both("calls/", CallsView, "calls"),
     *_both("calls/<call_sid:call_sid>/", CallView, "call"),
     *_both("recordings/status", StatusesView, "recordings-status"),
+    *_both("recordings/events", EventsView, "recordings-events"),
     *_both("recordings/<call_sid:call_sid>/status", StatusView, "recording-status"),
     *_both("recordings/<call_sid:call_sid>/stream", StreamView, "recording-stream"),
+    *_both("recordings/<call_sid:call_sid>/peaks", PeaksView, "recording-peaks"),
     *_both("recordings/<call_sid:call_sid>/download", DownloadView, "recording-download"),
     *_both("schema/", SchemaView, "schema"),
     *_both("docs/", DocsView, "docs"),

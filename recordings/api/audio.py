@@ -3,12 +3,14 @@
 import os
 import re
 
+from django.conf import settings
 from django.db import connection
 from django.http import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from calls.models import CallLog
+from recordings.away import tell_storage_away
 from recordings.models import Recording
 from recordings.playback.responses import audio_response
 from recordings.problems import Problem
@@ -34,14 +36,26 @@ def audio(request: Request, row: CallLog) -> HttpResponseBase:
     if os.fstat(file.fileno()).st_size != row.recording_bytes:
         file.close()
         raise Lost
-    response = audio_response(request._request, file, content_type=row.recording_content_type, filename=file_name(row))
+    response = audio_response(
+        request._request,
+        file,
+        content_type=row.recording_content_type,
+        filename=file_name(row),
+        nginx_path=settings.RECORDINGS_ACCEL and settings.RECORDINGS_ACCEL + row.recording_file,
+    )
+    demand_satisfiable(response)
+    if response.streaming and not connection.in_atomic_block:
+        # Now and not when the body has been sent: a pool has fewer connections than a recording may have listeners.
+        connection.close_if_unusable_or_obsolete()
+    return response
+
+
+def demand_satisfiable(response: HttpResponseBase) -> HttpResponseBase:
+    """The response; a Problem instead of a bare 416."""
     if response.status_code == 416:
         detail = _("The recording ends before the range begins.")
         headers = {name: response[name] for name in ("Content-Range", "Accept-Ranges")}
         raise Problem(416, "range_not_satisfiable", detail, headers=headers)
-    if response.streaming and not connection.in_atomic_block:
-        # Now and not when the body has been sent: a pool has fewer connections than a recording may have listeners.
-        connection.close_if_unusable_or_obsolete()
     return response
 
 
@@ -64,7 +78,8 @@ def demand_file(row: CallLog) -> None:
 
 
 def storage_away() -> Problem:
-    """503: nothing is wrong with the recording."""
+    """503: nothing is wrong with the recording. Operators are told, once a minute."""
+    tell_storage_away()
     detail = _("The recordings cannot be reached at the moment. Please try again later.")
     return Problem(503, "storage_away", detail, headers={"Retry-After": "10"})
 

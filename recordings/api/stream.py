@@ -10,10 +10,13 @@ from rest_framework.request import Request
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
+from recordings.api.live import demand_version, play_live
+from recordings.api.live import is_wanted as live_is_wanted
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
-from recordings.playback.waiting import LONGEST, long_answers, lookout
+from recordings.playback.waiting import LONGEST, long_answers, wait
 from recordings.serializers import PayloadSerializer, RecordingProblemSerializer
+from recordings.status import version
 
 _WAIT = re.compile(r'\s*wait\s*=\s*(?:([0-9]{1,9})|"([0-9]{1,9})")\s*(?:;.*)?', re.IGNORECASE)
 _SAME = {"same-origin", "same-site", "none"}
@@ -29,20 +32,25 @@ class StreamView(ApiView):
             CALL_SID,
             OpenApiParameter("Range", str, "header", description="One range of bytes."),
             OpenApiParameter("Prefer", str, "header", description="`wait=N`: hold up to N ≤ 25 s (RFC 7240)."),
+            OpenApiParameter("live", str, description="`1`: send the bytes while they arrive; the length is known."),
+            OpenApiParameter("v", str, description="The version whose bytes are wanted, as the status names it."),
         ],
         responses={
             **{(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in EXTENSIONS},
             202: OpenApiResponse(PayloadSerializer, description="Not here yet; see Retry-After and Location."),
             304: None,
-            **problems(401, 403, 404, 416, 503),
+            **problems(400, 401, 403, 404, 412, 416, 503),
             **problems(409, 410, schema=RecordingProblemSerializer),
         },
     )  # fmt: skip
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
         row = find(request.user, Recording.objects.select_related("business"), call_sid)
+        demand_version(request, version(row) if row.recording_download_status == RecordingStatus.READY else None)
         if not may_start(request):
             return _look(request, row)
+        if live_is_wanted(request, row):
+            return _play_live(request, row)
         played = _play(request, row)
         seconds = wait_preferred(request)
         if seconds and played in _HOPEFUL:
@@ -82,12 +90,24 @@ def _play(request: Request, row: CallLog) -> HttpResponseBase | Answer:
     return answer  # READY twice, and twice no file: the client asks again
 
 
+def _play_live(request: Request, row: CallLog) -> HttpResponseBase:
+    """The bytes while they arrive; where that can't be, as without `live`."""
+    live = play_live(request, row)
+    if isinstance(live, HttpResponseBase):
+        return live
+    row.refresh_from_db()
+    played = _play(request, row)
+    if played is Answer.UNDER_WAY and live is not None:
+        played = live  # what this request did is what it did at first
+    return answered(row, played) if isinstance(played, Answer) else played
+
+
 def _hold(request: Request, row: CallLog, seconds: int, answer: Answer) -> HttpResponseBase:
     """Hold the request until there is something new to say, and then say it. Without a free place, answer at once."""
     with long_answers().place() as taken:
         if not taken:
             return answered(row, answer)
-        lookout.wait(row, seconds)
+        wait(row, seconds)
         row.refresh_from_db()
         played = _play(request, row)
     if played is Answer.UNDER_WAY:

@@ -5,14 +5,15 @@ Runs in a thread of the worker, and touches the network and the disk only. Rows 
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from recordings.download import adopting, audio
-from recordings.download.errors import Absent, DownloadError, HostNotAllowed, NotYet, Unauthorised
+from recordings import sidecar
+from recordings.download import adopting, audio, resuming
+from recordings.download.errors import Absent, DownloadError, HostNotAllowed, NotAskedAgain, NotYet, Unauthorised
 from recordings.download.providers import Account, media_url
-from recordings.download.providers.http import Client, Stopped, Transfer
+from recordings.download.providers.http import Body, Client, Stopped, Transfer
 from recordings.models import ProviderAccount
 from recordings.reasons import Reason
 from recordings.results import Failed, Finished, Held, Whole, digest
@@ -46,14 +47,20 @@ class Job:
     account_row: ProviderAccount | None = None
     """The account as it was read; what the provider says of it is said of these credentials. For the main thread."""
     earlier: Mapping[str, adopting.Earlier] = field(default_factory=dict)
+    last_version: int | None = None
+    kept: Part | None = None
+    """What an interrupted attempt leaves for the next. Locked until its row is written: unlocked, it looks crashed."""
 
 
-def run(job: Job, client: Client, storage: Storage) -> Finished | Failed | None:
-    """Try once. None when the attempt was stopped from outside, to be given back. Raises nothing."""
+def run(job: Job, client: Client, storage: Storage, tell: Callable[[], None]) -> Finished | Failed | None:
+    """Try once. None when the attempt was stopped from outside, to be given back. Raises nothing.
+
+    `tell` is called when the first bytes of a click are here: somebody listens.
+    """
     try:
         if whole := adopting.whole_file(storage, job.held[0], digest(job.url), job.earlier):
             return Finished(job.held, whole, adopted=True)
-        return Finished(job.held, _download(job, client, storage), http_status=200)
+        return Finished(job.held, _download(job, client, storage, tell), http_status=200)
     except Stopped:
         return None
     except DownloadError as error:
@@ -69,37 +76,72 @@ def run(job: Job, client: Client, storage: Storage) -> Finished | Failed | None:
         )
 
 
-def _download(job: Job, client: Client, storage: Storage) -> Whole:
+def _download(job: Job, client: Client, storage: Storage, tell: Callable[[], None]) -> Whole:
     if job.account is None:
         raise HostNotAllowed("The business has no provider account; an operator can add one.")
     if job.refused:
-        raise Unauthorised("Not asked again: the provider refused this account's credentials less than a minute ago.")
+        raise NotAskedAgain(retry_after=60)
     if job.account.auth != "none" and not job.account.secret:
         raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
-    with _received(job, job.account, client, storage) as part, _verifying:
+    with _received(job, job.account, client, storage, tell) as part, _verifying:
         try:
             found = audio.inspect(part.path)
             job.transfer.check()  # the lease may have been lost, or the deadline passed, while it was decoded
-            name = part.commit()
-        except BaseException:
-            part.discard()
+            if found.peaks:
+                sidecar.keep(part.path, found.peaks.json())
+            name = part.commit(job.transfer.version)
+        except BaseException as error:
+            if not resuming.may_go_on(error, job.transfer, part):
+                part.discard()
             raise
-        return Whole(name, part.size, part.sha256(), found.content_type, found.duration)
+        return Whole(name, part.size, part.sha256(), found.content_type, found.duration, job.transfer.version)
 
 
-def _received(job: Job, account: Account, client: Client, storage: Storage) -> Part:
+def _received(job: Job, account: Account, client: Client, storage: Storage, tell: Callable[[], None]) -> Part:
     """The whole body in a new part, its connection already free for the next."""
+    left = resuming.leftover(storage, job.held[0], digest(job.url), job.earlier)
+    if left and left.is_whole:
+        job.transfer.goes_on(left.rest)
+        return _begun(job, storage, left, left.rest.total)
     url = media_url(account, job.url, job.recording_sid)
-    with client.fetch(account, url, job.transfer) as body:
-        part = storage.begin(*job.held, expected_bytes=body.total)
+    with client.fetch(account, url, job.transfer, left.rest if left else None) as body:
+        part = _begun(job, storage, left if body.start else None, body.total)
         try:
-            for chunk in body.chunks():
-                part.write(chunk)
-        except BaseException:
-            part.discard()
-            part.close()
+            _write(job, body, part, tell)
+        except BaseException as error:
+            if resuming.may_go_on(error, job.transfer, part):
+                job.kept = part
+            else:
+                part.discard()
+                part.close()
             raise
     return part
+
+
+def _begun(job: Job, storage: Storage, left: resuming.Leftover | None, total: int | None) -> Part:
+    """A new part, with what a dead attempt left of the same content; whatever else was left is of no use any more."""
+    job.transfer.version = left.version if left else resuming.new_version(job.last_version)
+    part = storage.begin(*job.held, expected_bytes=total)
+    try:
+        if left:
+            part.take_over(storage.path(left.file.name), left.rest.start)
+        resuming.clear(storage, job.held[0], job.earlier)
+    except BaseException:
+        part.discard()
+        part.close()
+        raise
+    return part
+
+
+def _write(job: Job, body: Body, part: Part, tell: Callable[[], None]) -> None:
+    """The body into the part; as soon as the first bytes tell what it is, so does the transfer."""
+    transfer = job.transfer
+    for chunk in body.chunks():
+        part.write(chunk)
+        if transfer.content_type is None and part.size >= min(audio.HEAD, body.total or audio.HEAD):
+            transfer.content_type = audio.likely_type(part.path)
+            if job.click:
+                tell()
 
 
 def _failure(job: Job, error: DownloadError) -> Failed:

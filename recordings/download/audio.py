@@ -3,12 +3,13 @@
 MP3 and FLAC are decoded from end to end: their headers claim the full length of half a file. In WAV with PCM, µ-law
 or A-law every byte is a valid sample, so counting the bytes is decoding it. In Ogg Vorbis every page has a checksum. An
 MP3 that declares no number of frames (no Xing, Info or VBRI header) can't be known to be half: the length of the
-transfer must tell. Never more than a block of the file or of its samples is in memory.
+transfer must tell. Never more than a block of the file or of its samples is in memory. What is decoded is measured
+on the way, for the waveform.
 """
 
 import os
-import struct
-from collections.abc import Iterable, Sized
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,37 +19,57 @@ import miniaudio
 from recordings.download.errors import CutShort, NotAudio, StorageError, UnsupportedFormat
 from recordings.download.mp3_header import Mp3Frame, after_id3_tags, declared_frames, mp3_frame
 from recordings.download.ogg_pages import ogg_pages
+from recordings.download.peaks import Meter, Peaks
+from recordings.download.wav_header import wav_samples
 
 _BLOCK_FRAMES = 65536  # 4 times faster than the decoder's default of 1024
-_HEAD = 4096
-_MAX_CHUNKS = 256  # a file of millions of empty chunks must not keep a worker busy
+_BLOCK_BYTES = 1 << 17  # most calls are read at once: at each system call a thread waits for the others
+HEAD = 4096
+"""Bytes from the start of a file that tell what it probably is."""
 
 
 @dataclass(frozen=True)
 class Audio:
-    """What a whole, playable file holds: MIME type, duration in seconds, channels, samples a second."""
+    """What a whole, playable file holds: MIME type, duration in seconds, channels, samples a second, waveform.
+
+    There is no waveform of Ogg Vorbis, which is not decoded.
+    """
 
     content_type: str
     duration: float
     channels: int
     sample_rate: int
+    peaks: Peaks | None = None
 
 
 def inspect(path: Path) -> Audio:
     """Read the file from end to end. Raises NotAudio, UnsupportedFormat, CutShort; StorageError if it can't be read."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=_BLOCK_BYTES) as file:
             size = os.fstat(file.fileno()).st_size
-            head = file.read(_HEAD)
+            head = file.read(HEAD)
             if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
                 return _wav(file, size)
             start = after_id3_tags(file, size)
             file.seek(start)
-            return _compressed(path, file, start, size, file.read(_HEAD))
+            return _compressed(path, file, start, size, file.read(HEAD))
     except OSError as error:
         raise StorageError(f"The file could not be read: {error.strerror}.") from error
     except miniaudio.MiniaudioError as error:
         raise NotAudio("The file begins like audio and does not decode.") from error
+
+
+def likely_type(path: Path) -> str:
+    """The MIME type that the first HEAD bytes promise, "" for none. Only `inspect` knows. Raises StorageError."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise StorageError(f"The file could not be read: {error.strerror}.") from error
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return "audio/wav"
+    known = {b"fLaC": "audio/flac", b"OggS": "audio/ogg"}.get(head[:4], "")
+    return "audio/mpeg" if not known and (head[:3] == b"ID3" or mp3_frame(head)) else known
 
 
 def _compressed(path: Path, file: BinaryIO, start: int, size: int, head: bytes) -> Audio:
@@ -65,55 +86,27 @@ def _compressed(path: Path, file: BinaryIO, start: int, size: int, head: bytes) 
     raise NotAudio(_what_it_is(head))
 
 
-# --- WAV: RIFF chunks; formats from Microsoft's mmreg.h --------------------------------------------------------------
-
-_PCM, _ALAW, _ULAW, _EXTENSIBLE = 0x0001, 0x0006, 0x0007, 0xFFFE
-_SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # after the format tag, in every subformat of this kind
-_BITS = {_PCM: (8, 16, 24, 32), _ALAW: (8,), _ULAW: (8,)}
-_MAX_CHANNELS = 32  # Chromium's limit
-_UNKNOWN_LENGTH = 0x7FFFF000  # a writer into a pipe leaves 0, this (sox) or 0xFFFFFFFF (ffmpeg)
+# --- WAV: wav_header.py finds the samples -----------------------------------------------------------------------------
 
 
 def _wav(file: BinaryIO, size: int) -> Audio:
-    file.seek(12)
-    wav_format = None
-    for _ in range(_MAX_CHUNKS):
-        header = file.read(8)
-        if len(header) < 8:
-            raise CutShort("The WAV ends before its samples begin.")
-        chunk, length = struct.unpack("<4sI", header)
-        if chunk == b"data":
-            return _wav_samples(wav_format, length, size - file.tell())
-        body = file.read(min(length, 40)) if chunk == b"fmt " else b""
-        if chunk == b"fmt ":
-            wav_format = body
-        file.seek(length - len(body) + (length & 1), os.SEEK_CUR)
-    raise NotAudio("The WAV has no samples among its first chunks.")
+    found = wav_samples(file, size)
+    meter = Meter(found.channels, found.sample_rate, found.encoding)
+    for block in _blocks(file, found.start, found.frames * found.frame_bytes, found.frame_bytes):
+        meter.add(block)
+    return _audio("audio/wav", found.frames, found.channels, found.sample_rate, meter)
 
 
-def _wav_samples(wav_format: bytes | None, declared: int, there: int) -> Audio:
-    channels, sample_rate, frame_bytes = _wav_format(wav_format)
-    streamed = declared == 0 or declared >= _UNKNOWN_LENGTH
-    if declared > there and not streamed:
-        raise CutShort(f"The WAV declares {declared} bytes of samples and has {there}.")
-    frames = (there if streamed else declared) // frame_bytes
-    if not frames:
-        raise NotAudio("The WAV holds no samples.")
-    return Audio("audio/wav", frames / sample_rate, channels, sample_rate)
-
-
-def _wav_format(body: bytes | None) -> tuple[int, int, int]:
-    """Channels, samples a second, and bytes of one sample of all channels."""
-    if body is None or len(body) < 16:
-        raise NotAudio("The WAV does not say its format before its samples.")
-    tag, channels, sample_rate, _byte_rate, _align, bits = struct.unpack_from("<HHIIHH", body)
-    if tag == _EXTENSIBLE and body[26:40] == _SUBFORMAT_TAIL:
-        (tag,) = struct.unpack_from("<H", body, 24)
-    if tag not in _BITS or bits not in _BITS[tag] or channels > _MAX_CHANNELS:
-        raise UnsupportedFormat(f"The WAV has format 0x{tag:04x} with {bits} bits and {channels} channels.")
-    if not channels or not sample_rate:
-        raise NotAudio("The WAV has no channels or no sample rate.")
-    return channels, sample_rate, channels * bits // 8
+def _blocks(file: BinaryIO, start: int, length: int, frame_bytes: int) -> Iterator[bytes]:
+    """Whole frames."""
+    file.seek(start)
+    block = _BLOCK_BYTES // frame_bytes * frame_bytes
+    while length:
+        read = file.read(min(block, length))
+        if len(read) < min(block, length):
+            raise CutShort("The WAV became shorter while it was read.")
+        yield read
+        length -= len(read)
 
 
 # --- MP3: mp3_header.py reads the frame headers -----------------------------------------------------------------------
@@ -129,10 +122,11 @@ def _mp3(path: Path, file: BinaryIO, start: int, size: int, frame: Mp3Frame) -> 
     second = mp3_frame(following)
     if following and (second is None or second.sample_rate != frame.sample_rate):
         raise NotAudio("The file begins like an MP3 and does not go on like one.")
-    decoded = _count(miniaudio.mp3_stream_file(str(path.absolute()), _BLOCK_FRAMES)) // frame.channels
+    meter = Meter(frame.channels, frame.sample_rate)
+    decoded = _decode(miniaudio.mp3_stream_file(str(path.absolute()), _BLOCK_FRAMES), meter) // frame.channels
     if decoded < (declared_frames(first) - _TRIMMED_FRAMES) * frame.samples:
         raise CutShort("The MP3 has fewer frames than it declares.")
-    return _audio("audio/mpeg", decoded, frame.channels, frame.sample_rate)
+    return _audio("audio/mpeg", decoded, frame.channels, frame.sample_rate, meter)
 
 
 # --- FLAC: RFC 9639 ---------------------------------------------------------------------------------------------------
@@ -153,10 +147,11 @@ def _flac(path: Path, file: BinaryIO, start: int, size: int) -> Audio:
         if len(header) < 4 or at > size:
             raise CutShort("The FLAC ends inside its metadata.")
         last = bool(header[0] & 0x80)
-    decoded = _count(miniaudio.flac_stream_file(str(path.absolute()), _BLOCK_FRAMES)) // channels
+    meter = Meter(channels, sample_rate)
+    decoded = _decode(miniaudio.flac_stream_file(str(path.absolute()), _BLOCK_FRAMES), meter) // channels
     if decoded < declared:
         raise CutShort(f"The FLAC declares {declared} samples and {decoded} decode.")
-    return _audio("audio/flac", decoded, channels, sample_rate)
+    return _audio("audio/flac", decoded, channels, sample_rate, meter)
 
 
 # --- Ogg Vorbis: RFC 3533 (pages) and the Vorbis I specification (§4.2.2, identification) -----------------------------
@@ -178,14 +173,20 @@ def _ogg_vorbis(file: BinaryIO, start: int) -> Audio:
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def _count(blocks: Iterable[Sized]) -> int:
-    return sum(map(len, blocks))
+def _decode(blocks: "Iterable[array[int]]", meter: Meter) -> int:
+    """How many samples there are; the meter has taken them."""
+    samples = 0
+    for block in blocks:
+        meter.add(memoryview(block).cast("B"))
+        samples += len(block)
+    return samples
 
 
-def _audio(content_type: str, decoded: int, channels: int, sample_rate: int) -> Audio:
+def _audio(content_type: str, decoded: int, channels: int, sample_rate: int, meter: Meter | None = None) -> Audio:
     if decoded <= 0 or not sample_rate or not channels:
         raise NotAudio("The file begins like audio and nothing in it decodes.")
-    return Audio(content_type, decoded / sample_rate, channels, sample_rate)
+    duration = decoded / sample_rate
+    return Audio(content_type, duration, channels, sample_rate, meter.peaks(duration) if meter else None)
 
 
 _NOT_PLAYED_HERE: dict[str, tuple[int, tuple[bytes, ...]]] = {  # what is found, and where in the file

@@ -45,6 +45,7 @@ def _job(row: CallLog, account: ProviderAccount | None, earlier: dict[str, Earli
         refused=bool(account and account.refused_lately and not click),
         account_row=account,
         earlier=earlier,
+        last_version=row.recording_version,
     )
 
 

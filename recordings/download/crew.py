@@ -38,7 +38,7 @@ class Crew:
         self._jobs.put(job)
 
     def fileno(self) -> int:
-        """The descriptor that becomes readable when there are results."""
+        """The descriptor that becomes readable when there are results, or a click's first bytes."""
         return self._bell
 
     def results(self) -> list[Result]:
@@ -53,8 +53,11 @@ class Crew:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            result = run(job, self._client, self._storage)
+            result = run(job, self._client, self._storage, self._ring)
             with self._lock:
                 self._under_way -= 1
             self._results.append((job, result))
-            os.eventfd_write(self._bell, 1)
+            self._ring()
+
+    def _ring(self) -> None:
+        os.eventfd_write(self._bell, 1)

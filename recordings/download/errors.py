@@ -39,6 +39,12 @@ class Unauthorised(DownloadError):
     reason = Reason.UNAUTHORISED
 
 
+class NotAskedAgain(Unauthorised):
+    """Not asked again: the provider refused this account's credentials less than a minute ago."""
+
+    permanent = False  # it was never asked for this recording; the next minute tells
+
+
 class HostNotAllowed(DownloadError):
     """The address of the recording is not one the account may be fetched from."""
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
+from recordings import sidecar
 from recordings.download.adopting import earlier_attempts, sha256, whole_file
 from recordings.download.sweeping import PART_KEPT_FOR, removable
 from recordings.models import Recording
@@ -36,13 +37,15 @@ class Findings:
     adopted: int = 0
     orphans_removed: int = 0
     parts_removed: int = 0
+    waveforms_removed: int = 0
     unusable: int = 0
     unknown: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> int:
         """How much was put right. A second run has 0."""
-        return self.lost + self.damaged + self.adopted + self.orphans_removed + self.parts_removed
+        removed = self.orphans_removed + self.parts_removed + self.waveforms_removed
+        return self.lost + self.damaged + self.adopted + removed
 
 
 class Reconciliation:
@@ -65,6 +68,7 @@ class Reconciliation:
         for batch in _batches((pk, list(files)) for pk, files in folders):
             self._check_folders(dict(batch))
             self._advance(len(batch))
+        self._remove_waveforms()
         return self.findings
 
     # --- rows against files
@@ -119,14 +123,19 @@ class Reconciliation:
     def _adopt(self, row: CallLog, finals: list[StoredFile]) -> None:
         """The newest whole file becomes the row's. The row must still be as it was read; then it is ready."""
         whole = whole_file(
-            self._storage, row.pk, digest(row.recording_url or ""), earlier_attempts([row.pk]).get(row.pk, {})
+            self._storage,
+            row.pk,
+            digest(row.recording_url or ""),
+            earlier_attempts([row.pk]).get(row.pk, {}),
+            dry_run=self._dry_run,
         )
         if whole is None:
             self.findings.unusable += len(finals)
             return
         if self._dry_run or Recording.objects.adopt(row, whole):
             self.findings.adopted += 1
-            log.info("Recording file adopted", extra={"action": "adopt", "call_sid": row.call_sid})
+            if not self._dry_run:
+                log.info("Recording file adopted", extra={"action": "adopt", "call_sid": row.call_sid})
             # Only in hand: the others are judged by it, in a dry run too.
             row.recording_download_status, row.recording_file = RecordingStatus.READY, whole.file
 
@@ -146,6 +155,12 @@ class Reconciliation:
         if file.name.endswith(UNBORN):  # a kill in the instant of its birth; nobody goes on from it
             return timezone.now().timestamp() - file.modified > PART_KEPT_FOR.total_seconds()
         return removable(self._storage, row, file)
+
+    def _remove_waveforms(self) -> None:
+        """Those whose recording is gone; after all else, which may have left some."""
+        for name in sidecar.all_orphans(self._storage):
+            if self._dry_run or self._storage.delete(name):
+                self.findings.waveforms_removed += 1
 
 
 def _may_be_adopted(row: CallLog) -> bool:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
-from recordings import bell
+from recordings import bell, sidecar
 from recordings.attempts import Attempt, Outcome
 from recordings.models import Recording
 from recordings.reasons import Reason
@@ -56,12 +56,13 @@ def clean_up() -> int:
     """Remove files of deleted recordings, files that lost to another's, and old parts; prune the queue's records."""
     storage, removed = default_storage(), bell.prune()
     try:
-        for pk in _left_something():
+        for pk in filter(storage.has_folder, _left_something()):
             files = storage.files_of(pk)
             # Read after its files were listed: a file that was born since then is not among them, and the row names
             # the one that is served now.
             row = CallLog.objects.get(pk=pk)
             removed += sum(storage.delete(file.name) for file in files if removable(storage, row, file))
+            removed += sidecar.remove_orphans(storage, pk)
     except StorageAway:
         log.error("Storage away, nothing cleaned up", extra={"action": "clean_up"})
     return removed
@@ -71,7 +72,8 @@ def _left_something() -> list[int]:
     """Recordings that may have files too many: deleted lately, or an attempt was cut off lately or a day ago."""
     day, back = PART_KEPT_FOR.total_seconds(), LOOK_BACK.total_seconds()
     ended = Q(ended_at__gt=now(-back)) | Q(ended_at__gt=now(-day - back), ended_at__lt=now(-day))
-    cut_off = Attempt.objects.filter(ended, outcome__in=[Outcome.CRASHED, Outcome.GIVEN_BACK]).values("recording_id")
+    interrupted = [Outcome.CRASHED, Outcome.GIVEN_BACK, Outcome.FAILED]
+    cut_off = Attempt.objects.filter(ended, outcome__in=interrupted).values("recording_id")
     deleted = Q(recording_reason=Reason.DELETED, updated_at__gt=now(-back))
     return list(CallLog.objects.filter(Q(pk__in=cut_off) | deleted).values_list("pk", flat=True))
 

@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
 from recordings import bell
-from recordings.download import stopping
+from recordings.download import marks, stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
 from recordings.download.crew import Crew, Result
@@ -50,7 +50,7 @@ def drain(crew: Crew | None = None) -> int:
     if place is None:
         return 0
     number, lock = place
-    with lock, bell.Listener(f"drain-{number}") as listener, closing() as closing_right:
+    with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
         ended = Drain(listener, closing_right, crew or _crew(os.getpid())).run()
     # Whatever came between its last look and now found no free place, and its bell returned at once.
     if not stopping.is_told() and Recording.objects.waiting().exists():
@@ -205,29 +205,29 @@ class Drain:
             log.info("Recording download failed", extra=about | facts)
             if job.account_row is None:
                 return
-            if result.reason == Reason.RATE_LIMITED and result.retry_after:
-                ProviderAccount.objects.pause(job.account_row, result.retry_after)
-            elif result.reason == Reason.UNAUTHORISED and result.http_status:
-                ProviderAccount.objects.refused(job.account_row)
+            marks.note(job.account_row, result)
 
     def _forget(self, job: Job) -> None:
         self._ended += self._jobs.pop(job.held, None) is not None
         self._announced.discard(job.held)
+        if job.kept:
+            job.kept.close()
 
     # --- keeping the leases
 
     def _announce(self) -> None:
-        """Tell the rows what the providers' headers said, of downloads long enough for anyone to care."""
+        """Tell the rows what has begun to come: of clicks at once, else of downloads long enough for anyone to care."""
         for held, job in self._jobs.items():
             transfer = job.transfer
-            if held in self._announced or (not transfer.validator and not transfer.bytes_total):
+            if held in self._announced or transfer.content_type is None:
                 continue
-            if monotonic() - transfer.started > ANNOUNCE_AFTER:
+            if job.click or monotonic() - transfer.started > ANNOUNCE_AFTER:
                 self._announced.add(held)
                 Recording.objects.announce(
                     held,
                     bytes_total=transfer.bytes_total,
                     content_type=transfer.content_type,
+                    version=transfer.version,
                     validator=transfer.validator or "",
                 )
 

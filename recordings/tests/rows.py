@@ -58,7 +58,9 @@ def recording(status: RecordingStatus = MISSING, owner: Business | None = None, 
     return read(call)
 
 
-AUDIO: dict[str, Any] = {"bytes": 9, "bytes_total": 9, "sha256": "5" * 64, "content_type": "audio/wav", "duration": 1.5}
+AUDIO: dict[str, Any] = {
+    "bytes": 9, "bytes_total": 9, "sha256": "5" * 64, "content_type": "audio/wav", "duration": 1.5, "version": 7,
+}  # fmt: skip
 
 
 def read(row: CallLog) -> Recording:

@@ -125,8 +125,10 @@ def test_every_address_of_the_contract_is_in_it_once() -> None:
     assert sorted(committed()["paths"]) == [
         "/api/calls/",
         "/api/calls/{call_sid}/",
+        "/api/recordings/events",
         "/api/recordings/status",
         "/api/recordings/{call_sid}/download",
+        "/api/recordings/{call_sid}/peaks",
         "/api/recordings/{call_sid}/status",
         "/api/recordings/{call_sid}/stream",
     ]
@@ -159,12 +161,16 @@ def test_whatever_is_asked_the_answer_is_one_of_the_contract(data: st.DataObject
     sids = [make_call(business).call_sid, make_recording(make_business()).call_sid, *(row.call_sid for row in rows)]
     token = program_of(make_manager(business)).defaults["HTTP_AUTHORIZATION"]
 
-    operations: list[Any] = [each.ok() for each in contract.get_all_operations() if isinstance(each, Ok)]
+    # Events never end; tests of their own read them.
+    finite = contract.exclude(operation_id="recordings_events")
+    operations: list[Any] = [each.ok() for each in finite.get_all_operations() if isinstance(each, Ok)]
     case = data.draw(data.draw(st.sampled_from(operations)).as_strategy(), label="case")
     if "call_sid" in (case.path_parameters or {}) and data.draw(st.booleans()):
         case.path_parameters["call_sid"] = data.draw(st.sampled_from(sids), label="call_sid")
     if case.headers:
         case.headers.pop("Prefer", None)  # a wait is tested elsewhere
+    if case.query:
+        case.query.pop("live", None)
     case.call_and_validate(
         headers={"Authorization": token},
         checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance],

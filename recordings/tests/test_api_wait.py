@@ -19,7 +19,9 @@ from calls.models import Business, CallLog
 from calls.tests.factories import WAV, make_business, make_member, make_recording
 from recordings.api.stream import wait_preferred
 from recordings.models import Recording
-from recordings.playback.waiting import LongAnswers, Lookout, lookout
+from recordings.playback.lookout import Lookout, lookout
+from recordings.playback.waiting import LongAnswers
+from recordings.playback.waiting import wait as hold
 from recordings.reasons import Reason
 from recordings.results import Failed, Finished, Whole
 from recordings.storage import default_storage
@@ -64,7 +66,7 @@ def lookouts() -> list[threading.Thread]:
 
 
 def held(count: int = 1, where: Lookout = lookout) -> bool:
-    return sum(len(waiters) for waiters in where._waiting.values()) == count
+    return len(where._watches) == count
 
 
 def play(client: Client, row: CallLog, wait: str) -> Any:
@@ -77,7 +79,7 @@ def download(row: CallLog) -> None:
     lease = (claimed.pk, claimed.recording_token)
     with default_storage().begin(*lease) as part:
         part.write(WAV)
-        whole = Whole(part.commit(), len(WAV), part.sha256(), "audio/wav", 0.025)
+        whole = Whole(part.commit(), len(WAV), part.sha256(), "audio/wav", 0.025, 1_700_000_000)
     assert Recording.objects.finish([Finished(lease, whole)]) == {lease}
 
 
@@ -162,7 +164,7 @@ def test_whoever_waits_holds_no_database_connection(business: Business, beside: 
     def wait() -> None:
         CallLog.objects.exists()
         connections.append(connection.connection)
-        mine.wait(row, 25)
+        hold(row, 25, mine)
         connections.append(connection.connection)
 
     waiting = beside(wait)

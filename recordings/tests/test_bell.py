@@ -89,7 +89,7 @@ def release() -> None:
 @pytest.mark.parametrize("verb", [queue, retry_due, give_back, release])
 def test_a_rollback_takes_back_the_row_and_the_bell_and_a_commit_keeps_both(verb: Callable[[], None]) -> None:
     business()
-    with bell.Listener("cluster") as listener:
+    with bell.Listener(bell.socket_path("cluster")) as listener:
         with transaction.atomic():
             verb()
             assert bells() == 1
@@ -117,7 +117,7 @@ def test_a_promotion_wakes_and_rings_no_bell(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     row = recording(QUEUED)
-    with bell.Listener("drain-1") as listener:
+    with bell.Listener(bell.socket_path("drain-1")) as listener:
         with django_capture_on_commit_callbacks(execute=True):
             assert Recording.objects.ask(row, Ask.PLAY) == Answer.UNDER_WAY
             assert not listener.wait(0)
@@ -131,7 +131,7 @@ def test_a_promotion_wakes_and_rings_no_bell(
 def test_everyone_who_listens_on_this_machine_is_woken(settings: Settings) -> None:
     names = bell.listeners()
     assert names == ["cluster", "drain-0", "drain-1"]
-    listeners = [bell.Listener(name) for name in names]
+    listeners = [bell.Listener(bell.socket_path(name)) for name in names]
     bell.wake()
     assert all(listener.wait(5) for listener in listeners)
     for listener in listeners:
@@ -143,7 +143,7 @@ def test_nobody_listening_is_fine() -> None:
 
 
 def test_a_listener_that_does_not_read_is_told_until_it_is_full_and_nobody_waits_for_it() -> None:
-    with bell.Listener("cluster") as listener:
+    with bell.Listener(bell.socket_path("cluster")) as listener:
         for _ in range(2000):
             bell.wake()
         listener.clear()
@@ -153,8 +153,8 @@ def test_a_listener_that_does_not_read_is_told_until_it_is_full_and_nobody_waits
 
 
 def test_a_listener_replaces_a_dead_one_and_only_its_user_may_wake_it() -> None:
-    bell.Listener("cluster").close()
-    with bell.Listener("cluster") as listener:
+    bell.Listener(bell.socket_path("cluster")).close()
+    with bell.Listener(bell.socket_path("cluster")) as listener:
         assert Path(bell.socket_path("cluster")).stat().st_mode & 0o777 == 0o600
         bell.wake()
         assert listener.wait(5)
@@ -164,7 +164,7 @@ def test_a_run_folder_with_a_long_path_gets_a_short_socket(settings: Settings, t
     settings.RUN_DIR = tmp_path / ("ש" * 60)
     assert len(bell.socket_path("drain-0").encode()) <= 107
     assert bell.socket_path("drain-0") != bell.socket_path("drain-1")
-    with bell.Listener("drain-0") as listener:
+    with bell.Listener(bell.socket_path("drain-0")) as listener:
         bell.wake()
         assert listener.wait(5)
     Path(bell.socket_path("drain-0")).unlink()

@@ -13,7 +13,7 @@ from calls.models import CallLog
 from calls.tests.factories import make_account, make_business, make_recording
 from recordings import bell
 from recordings.attempts import Attempt, Outcome
-from recordings.download import attempt, stopping, worker
+from recordings.download import attempt, marks, stopping, worker
 from recordings.download.attempt import Job
 from recordings.download.crew import Crew
 from recordings.download.places import Lock, closing
@@ -34,7 +34,7 @@ class Stand:
         self.go = threading.Event()
         self.stopped: list[Job] = []
 
-    def __call__(self, job: Job, client: Any, storage: Any) -> Finished | Failed | None:
+    def __call__(self, job: Job, client: Any, storage: Any, tell: Any) -> Finished | Failed | None:
         self.jobs.append(job)
         while not self.go.wait(0.01):
             try:
@@ -130,7 +130,7 @@ def test_a_database_that_goes_away_while_the_account_is_told_leaves_no_job_behin
 ) -> None:
     queued()
 
-    def limited(job: Job, client: Any, storage: Any) -> Failed:
+    def limited(job: Job, *arguments: Any) -> Failed:
         return Failed(job.held, Reason.RATE_LIMITED, permanent=False, url=job.url, retry_after=1)
 
     def away(*arguments: Any) -> int:
@@ -213,7 +213,7 @@ def test_an_address_that_was_imported_during_the_download_is_not_condemned_by_th
 ) -> None:
     (row,) = queued(1)
 
-    def gone(job: Job, client: Any, storage: Any) -> Failed:
+    def gone(job: Job, *arguments: Any) -> Failed:
         CallLog.objects.filter(pk=row.pk).update(recording_url="https://example.com/new")
         return Failed(job.held, Reason.GONE, permanent=True, url=job.url)
 
@@ -246,3 +246,21 @@ def test_a_shorter_wait_does_not_cut_a_longer_one_short() -> None:
     longer = ProviderAccount.objects.get().paused_until
     assert ProviderAccount.objects.pause(account, 5) == 0
     assert ProviderAccount.objects.get().paused_until == longer
+
+
+@pytest.mark.parametrize(("reason", "words"), [
+    (Reason.UNAUTHORISED, "Provider refuses this business's credentials"),
+    (Reason.RATE_LIMITED, "Provider asks to slow down; this business's queue waits"),
+])  # fmt: skip
+def test_an_operator_hears_once_of_an_account_that_is_refused_or_paused(
+    reason: Reason, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = make_account(make_business())
+    failed = Failed((1, "0" * 32), reason, permanent=False, http_status=400, retry_after=60)
+    for _ in range(3):
+        marks.note(ProviderAccount.objects.get(pk=account.pk), failed)
+    told = [(record.levelname, record.getMessage(), record.business) for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == [("WARNING", words, account.business_id)]
+    ProviderAccount.objects.update(paused_until=None, broken_since=None)
+    marks.note(ProviderAccount.objects.get(pk=account.pk), failed)
+    assert len(caplog.records) == 2, "and again when it was well in between"

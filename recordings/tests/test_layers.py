@@ -16,14 +16,19 @@ LEAVES = {
     "recordings.backoff": set(),
     "recordings.expressions": set(),
     "recordings.bell": set(),
+    "recordings.news": {"recordings.bell"},
     "recordings.download.errors": {"recordings.reasons"},
     "recordings.download.audio": {
         "recordings.download.errors", "recordings.download.mp3_header", "recordings.download.ogg_pages",
+        "recordings.download.peaks", "recordings.download.wav_header",
     },
+    "recordings.download.peaks": set(),
+    "recordings.download.wav_header": {"recordings.download.errors", "recordings.download.peaks"},
     "recordings.download.mp3_header": {"recordings.download.errors"},
     "recordings.download.ogg_pages": {"recordings.download.errors"},
     "recordings.part": {"recordings.download.errors"},
     "recordings.storage": {"recordings.download.errors", "recordings.part"},
+    "recordings.sidecar": {"recordings.part", "recordings.storage"},
 }  # fmt: skip
 """What knows no row: each with all of ours that it may import."""
 

@@ -102,8 +102,10 @@ def test_a_beat_for_an_old_lease_on_a_row_that_the_same_worker_claimed_again_doe
 
 def test_what_the_provider_announced_is_kept_with_the_row_and_the_attempt() -> None:
     (row,) = claimed()
-    assert Recording.objects.announce(held(row), bytes_total=99, content_type="audio/wav", validator="v" * 300)
-    assert (rows.read(row).recording_bytes_total, only_attempt(row).bytes_total) == (99, 99)
+    told = {"bytes_total": 99, "content_type": "audio/wav", "version": 1234}
+    assert Recording.objects.announce(held(row), **told, validator="v" * 300)
+    assert (rows.read(row).recording_bytes_total, rows.read(row).recording_version) == (99, 1234)
+    assert (only_attempt(row).bytes_total, only_attempt(row).version) == (99, 1234)
     assert only_attempt(row).validator == "v" * 200
 
 

@@ -93,7 +93,7 @@ def test_a_stale_token_changes_nothing(witness: Witness, verb: str, status: Reco
     before = world()
     VERBS[verb](stale)
     assert Recording.objects.beat([lease(stale)]) == set()
-    assert not Recording.objects.announce(lease(stale), bytes_total=5, content_type="audio/wav", validator="")
+    assert not Recording.objects.announce(lease(stale), bytes_total=5, content_type="audio/wav", version=1)
     assert world() == before
 
 
@@ -161,8 +161,8 @@ EFFECTS: dict[str, tuple[RecordingStatus, dict[str, Any], Act, dict[str, Any]]] 
         "lease_until": In(30), "updated_at": None,
     }),
     "announce": (DOWNLOADING, WORN, lambda row: Recording.objects.announce(
-        lease(row), bytes_total=12, content_type="audio/mpeg", validator="v"), {
-        "bytes_total": 12, "content_type": "audio/mpeg", "updated_at": None,
+        lease(row), bytes_total=12, content_type="audio/mpeg", version=8, validator="v"), {
+        "bytes_total": 12, "content_type": "audio/mpeg", "version": 8, "updated_at": None,
     }),
     "finish": (DOWNLOADING, WORN | {"priority": 1}, VERBS["finish"], {
         "download_status": READY, "file": any, "ready_at": In(0), "priority": 0,

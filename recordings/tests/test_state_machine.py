@@ -178,7 +178,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=lease, told=st.booleans())
     def beat_or_announce(self, number: int, told: bool) -> None:
         held = self.held(number)
-        facts: dict[str, Any] = {"bytes_total": 9, "content_type": "audio/wav", "validator": "v"}
+        facts: dict[str, Any] = {"bytes_total": 9, "content_type": "audio/wav", "version": 1}
         if told:
             self.under_lease(held, lambda: Recording.objects.announce(held, **facts))
         else:

@@ -45,6 +45,7 @@ def test_every_payload_has_the_members_of_the_contract_and_is_json(business: Bus
     assert list(body) == [
         "call_sid", "recording_sid", "status", "playable", "outcome", "updated_at", "retry_after", "message", "reason",
         "permanent", "fail_count", "next_retry_at", "bytes_done", "bytes_total", "duration", "content_type",
+        "version",
     ]  # fmt: skip
     assert json.loads(json.dumps(body)) == body
     assert body["status"] == status

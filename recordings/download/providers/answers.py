@@ -4,7 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC
-from email.utils import parsedate_to_datetime, parsedate_tz
+from email.utils import mktime_tz, parsedate_to_datetime, parsedate_tz
 from http import HTTPStatus
 from typing import Protocol
 
@@ -46,15 +46,34 @@ class Headers(Protocol):
 
 
 @dataclass(frozen=True)
+class Rest:
+    """The end of a body whose beginning is here: from byte `start`, of `total`, if `validator` still holds."""
+
+    start: int
+    total: int
+    validator: str
+
+    def headers(self) -> dict[str, str]:
+        """What asks for it, or for all of a body that has changed (RFC 9110 section 13.1.5)."""
+        return {"Range": f"bytes={self.start}-", "If-Range": self.validator}
+
+
+class NotResumable(Exception):
+    """The answer to a request for the rest makes no sense: all of it has to be asked for."""
+
+
+@dataclass(frozen=True)
 class Announced:
     """What the headers of a good answer say of its body."""
 
     total: int | None
-    """Its length in bytes; None when it comes in chunks."""
+    """The length of the whole in bytes; None when it comes in chunks."""
     content_type: str
     """As the provider says, without parameters: a hint only."""
     validator: str | None
-    """A strong ETag, or Last-Modified."""
+    """A strong ETag, or a Last-Modified that is strong."""
+    start: int = 0
+    """Where in the whole the body begins."""
 
 
 def redirect(status: int, headers: Headers) -> str | None:
@@ -65,25 +84,47 @@ def redirect(status: int, headers: Headers) -> str | None:
     return "".join(c if c.isascii() else f"%{ord(c):02X}" for c in location)  # fields are read as Latin-1
 
 
-def accept(status: int, version: int, headers: Headers, max_bytes: int) -> Announced:
-    """The facts of a body that may be read, for status 200 with sound framing and no encoding.
+def accept(status: int, version: int, headers: Headers, max_bytes: int, rest: Rest | None = None) -> Announced:
+    """The facts of a body that may be read: status 200, or 206 where `rest` was asked for; sound framing, no encoding.
 
-    Raises the error of its status; ProviderError for framing that is refused; CutShort for a body that ends with the
-    connection (nothing would tell a cut one from a whole one); TooLarge when it announces more than `max_bytes`.
+    Raises NotResumable for a 206 or 416 that does not fit what was asked for; the error of its status; ProviderError
+    for framing that is refused; CutShort for a body that ends with the connection (nothing would tell a cut one from a
+    whole one); TooLarge when it announces more than `max_bytes`.
     """
+    if rest is not None and status in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
+        return _resumed(status, version, headers, rest)
     if status != HTTPStatus.OK:
         kind = _ERRORS.get(status, ProviderError)
         raise kind(
             f"The provider answered {status}.", retry_after=retry_after(headers.get("retry-after")), http_status=status
         )
-    encoding = headers.get("content-encoding")
-    if encoding and encoding.strip().lower() != "identity":
+    if _is_encoded(headers):
         raise ProviderError("The provider encoded the body though it was asked not to.", http_status=status)
     total = _length(version, headers)
     if total is not None and total > max_bytes:
         raise TooLarge(f"The recording has {total} bytes, more than RECORDINGS_MAX_BYTES ({max_bytes}).")
-    content_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-    return Announced(total, content_type[:100], _validator(headers))
+    return Announced(total, _content_type(headers), _validator(headers))
+
+
+def _resumed(status: int, version: int, headers: Headers, rest: Rest) -> Announced:
+    """The end of the same body, exactly as asked for (RFC 9110 section 15.3.7)."""
+    expected = f"bytes {rest.start}-{rest.total - 1}/{rest.total}"
+    same = headers.get("etag") in {None, rest.validator} or not rest.validator.startswith('"')
+    if status != HTTPStatus.PARTIAL_CONTENT or _is_encoded(headers) or not same:
+        raise NotResumable
+    if (headers.get("content-range") or "").strip().lower() != expected:
+        raise NotResumable
+    if _length(version, headers) not in {None, rest.total - rest.start}:
+        raise NotResumable
+    return Announced(rest.total, _content_type(headers), rest.validator, rest.start)
+
+
+def _is_encoded(headers: Headers) -> bool:
+    return (headers.get("content-encoding") or "identity").strip().lower() != "identity"
+
+
+def _content_type(headers: Headers) -> str:
+    return (headers.get("content-type") or "").partition(";")[0].strip().lower()[:100]
 
 
 def _length(version: int, headers: Headers) -> int | None:
@@ -109,8 +150,14 @@ def _validator(headers: Headers) -> str | None:
     etag = headers.get("etag")
     if etag and _STRONG_ETAG.fullmatch(etag):
         return etag
-    modified = headers.get("last-modified")
-    return modified if modified and parsedate_tz(modified) else None
+    modified, date = headers.get("last-modified") or "", headers.get("date") or ""
+    return modified if _is_older(modified, date) else None
+
+
+def _is_older(modified: str, date: str) -> bool:
+    """Whether the date can stand for the content: it is not of this very second (RFC 9110 section 8.8.2.2)."""
+    then, now = parsedate_tz(modified), parsedate_tz(date)
+    return then is not None and now is not None and mktime_tz(then) < mktime_tz(now)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -154,6 +154,7 @@ class Body:
         self, raw: urllib3.HTTPResponse, announced: answers.Announced, transfer: Transfer, timeout: float
     ) -> None:
         self.status = raw.status
+        self.start = announced.start
         self.total = announced.total
         self.content_type = announced.content_type
         self.validator = announced.validator
@@ -200,16 +201,20 @@ class Client:
         self._adapter = _Adapter(slots, _trusting(str(ca_file or DEFAULT_CA_BUNDLE_PATH)))
 
     @contextlib.contextmanager
-    def fetch(self, account: Account, url: str, transfer: Transfer) -> Iterator[Body]:
+    def fetch(self, account: Account, url: str, transfer: Transfer, rest: answers.Rest | None = None) -> Iterator[Body]:
         """GET a recording, following at most three redirects, each checked like the first address.
 
-        Raises only DownloadErrors (see `answers.accept` for what each status means) and Stopped.
+        With `rest`, only its end is asked for; the body may be the whole all the same: see `start`. Raises only
+        DownloadErrors (see `answers.accept` for what each status means) and Stopped.
         """
         raw = None
         try:
-            raw, announced = self._follow(account, addresses.parse(url), transfer)
-            transfer.bytes_total = announced.total
-            transfer.content_type, transfer.validator = announced.content_type, announced.validator
+            try:
+                raw, announced = self._follow(account, addresses.parse(url), transfer, rest)
+            except answers.NotResumable:
+                raw, announced = self._follow(account, addresses.parse(url), transfer, None)
+            transfer.bytes_total, transfer.bytes_done = announced.total, announced.start
+            transfer.validator = announced.validator
             yield Body(raw, announced, transfer, self._read_timeout)
         finally:
             transfer.let_go()
@@ -222,24 +227,27 @@ class Client:
         self._adapter.close()
 
     def _follow(
-        self, account: Account, target: addresses.Target, transfer: Transfer
+        self, account: Account, target: addresses.Target, transfer: Transfer, rest: answers.Rest | None
     ) -> tuple[urllib3.HTTPResponse, answers.Announced]:
         home = addresses.parse(account.base_url).origin
         for _hop in range(MAX_REDIRECTS + 1):
             target = addresses.approve(target, account.hosts, self._allow_private)
-            raw = self._send(target, account.authorization() if target.origin == home else None, transfer)
+            wishes = rest.headers() if rest else {}
+            if target.origin == home and (authorization := account.authorization()) is not None:
+                wishes["Authorization"] = authorization
+            raw = self._send(target, wishes, transfer)
             location = answers.redirect(raw.status, raw.headers)
             try:
                 if location is None:
-                    return raw, answers.accept(raw.status, raw.version, raw.headers, transfer.max_bytes)
-            except DownloadError:
+                    return raw, answers.accept(raw.status, raw.version, raw.headers, transfer.max_bytes, rest)
+            except (DownloadError, answers.NotResumable):
                 self._finish(raw, transfer)
                 raise
             self._finish(raw, transfer)
             target = addresses.join(target, location)
         raise TooManyRedirects
 
-    def _send(self, target: addresses.Target, authorization: str | None, transfer: Transfer) -> urllib3.HTTPResponse:
+    def _send(self, target: addresses.Target, wishes: dict[str, str], transfer: Transfer) -> urllib3.HTTPResponse:
         """One request, to the answer's headers.
 
         A provider may close an idle connection at the moment we use it: then, and only then, the request is sent once
@@ -247,9 +255,7 @@ class Client:
         """
         request = requests.PreparedRequest()
         request.method, request.url = "GET", target.url
-        request.headers = CaseInsensitiveDict({"Accept-Encoding": "identity", "User-Agent": "prosaasil"})
-        if authorization is not None:
-            request.headers["Authorization"] = authorization
+        request.headers = CaseInsensitiveDict({"Accept-Encoding": "identity", "User-Agent": "prosaasil"} | wishes)
         _route.transfer, _route.target, _route.fresh = transfer, target, False
         while True:
             transfer.check()

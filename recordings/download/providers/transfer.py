@@ -8,6 +8,7 @@ import threading
 from time import monotonic
 
 from recordings.download.errors import DownloadError, Stalled
+from recordings.download.providers.answers import Rest
 
 
 class Stopped(Exception):
@@ -23,8 +24,10 @@ class Transfer:
         self.max_bytes = max_bytes
         self.bytes_done = 0
         self.bytes_total: int | None = None
-        self.content_type = ""
         self.validator: str | None = None
+        self.version = 0
+        self.content_type: str | None = None
+        """What the first bytes look like ("" for nothing that we know); None until they are here."""
         self.good_until = math.inf
         """Until when (monotonic) the lease is good; past it the transfer stops itself. Renewed by who watches."""
         self._ends = self.started + deadline
@@ -39,6 +42,10 @@ class Transfer:
     def left(self) -> float:
         """Seconds to the deadline; negative after it."""
         return self._ends - monotonic()
+
+    def goes_on(self, rest: Rest) -> None:
+        """The body that begins now continues what is here; without a request, when nothing is missing."""
+        self.bytes_done, self.bytes_total, self.validator = rest.start, rest.total, rest.validator
 
     def abort(self, error: DownloadError | None) -> None:
         """End it from any thread; the fetch raises `error` (None: Stopped). The first one counts; never blocks.

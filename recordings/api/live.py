@@ -1,0 +1,88 @@
+"""The bytes of a recording that is still arriving: `stream?live=1`."""
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from django.conf import settings
+from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from calls.models import CallLog, RecordingStatus
+from recordings.api.audio import demand_satisfiable, file_name
+from recordings.lifecycle import Answer
+from recordings.playback.live import Flow, feeds
+from recordings.playback.responses import live_response
+from recordings.playback.waiting import LONGEST, give_up_connection, long_answers
+from recordings.problems import Problem, wrong_parameters
+
+_VERSION = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}")
+_FROM_THE_START = re.compile(r"\s*bytes=0*-.*", re.IGNORECASE)
+
+
+def is_wanted(request: Request, row: CallLog) -> bool:
+    """Whether the bytes are asked for while they arrive, and have not all arrived."""
+    live = request.query_params.get("live") == "1"
+    return live and row.recording_download_status != RecordingStatus.READY
+
+
+def wanted_version(request: Request) -> str | None:
+    """The content that the client has a part of (`v`); a Problem (400) for what cannot name one."""
+    wanted = request.query_params.get("v")
+    if wanted and not _VERSION.fullmatch(wanted):
+        detail = _("This names no version of a recording; leave it out, or take it from the status.")
+        raise wrong_parameters([{"parameter": "v", "code": "invalid", "detail": detail}])
+    return wanted or None
+
+
+def demand_version(request: Request, current: str | None) -> None:
+    """A Problem (412) when the client wants the rest of another content than there is now."""
+    wanted = wanted_version(request)
+    if wanted and current and wanted != current:
+        detail = _("The recording has changed since. Play it again.")
+        raise Problem(412, "version_changed", detail)
+
+
+def play_live(request: Request, row: CallLog) -> HttpResponseBase | Answer | None:
+    """The growing audio; else what asking for it did, or None: then it is answered as without `live`.
+
+    A resume is held for as long as a download may take, since a player gives up for good on anything but bytes.
+    """
+    resumes = _resumes(request)
+    with ExitStack() as stack:
+        if not stack.enter_context(long_answers().place(resumes=resumes)):
+            return None
+        feed = feeds.join(row.pk)
+        stack.callback(feeds.leave, feed)
+        answer = feeds.ask(feed, row)
+        give_up_connection()
+        flow = feed.wait(settings.RECORDINGS_DEADLINE if resumes else LONGEST)
+        if flow is None:
+            return answer
+        demand_version(request, flow.content.name)
+        listener = stack.pop_all()
+    response = _answer(request, row, flow, listener.close)
+    if not response.streaming:
+        listener.close()
+    return demand_satisfiable(response)
+
+
+def _answer(request: Request, row: CallLog, flow: Flow, let_go: Callable[[], None]) -> HttpResponseBase:
+    content = flow.content
+    row.recording_content_type = content.content_type  # as it was told since the row was read
+    return live_response(
+        request._request,
+        flow.read,
+        let_go,
+        size=content.total,
+        modified=content.version,
+        content_type=content.content_type,
+        filename=file_name(row),
+    )
+
+
+def _resumes(request: Request) -> bool:
+    """Whether it goes on from a place in the middle, as a player does whose connection broke."""
+    asked = request.headers.get("Range", "")
+    return asked != "" and not _FROM_THE_START.fullmatch(asked)

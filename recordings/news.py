@@ -1,0 +1,120 @@
+"""News: "a recording's row has changed", for whoever holds requests in a web process. Losing one costs a second.
+
+On SQLite, which is one machine, a datagram to each web process that listens; on PostgreSQL its NOTIFY, which reaches
+every machine. News has no content: who hears it reads the rows again. While nobody waits, nobody listens.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from recordings.bell import Listener
+
+CHANNEL = "recordings"
+_PREFIX = "news-"
+
+
+class Ear(Protocol):
+    """Something to select on, and to clear before the rows are read."""
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable."""
+        ...
+
+    def clear(self) -> object:
+        """Forget what was heard."""
+        ...
+
+    def close(self) -> None:
+        """Hear no more."""
+        ...
+
+
+def tell() -> None:
+    """Say that rows have changed, when this transaction has been committed."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {CHANNEL}")  # delivered at the commit, and once a transaction
+    else:
+        transaction.on_commit(_send)
+
+
+def listen() -> Ear:
+    """Begin to hear, in the thread that will read. Raises OSError, django.db.Error."""
+    return _Notifications() if connection.vendor == "postgresql" else _Datagrams()
+
+
+class _Datagrams(Listener):
+    """A socket of this process, in the run folder."""
+
+    def __init__(self) -> None:
+        self._name = f"{_PREFIX}{os.getpid()}"
+        with _folder() as folder:
+            super().__init__(f"{folder}/{self._name}")
+
+    def close(self) -> None:
+        super().close()
+        (Path(settings.RUN_DIR) / self._name).unlink(missing_ok=True)
+
+
+class _Notifications:
+    """LISTEN, on this thread's own connection: the query that reads the rows also takes the notifications in."""
+
+    def __init__(self) -> None:
+        connection.ensure_connection()
+        self._connection = connection.connection
+        self._connection.add_notify_handler(_heard)
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+
+    def fileno(self) -> int:
+        return int(self._connection.fileno())
+
+    def clear(self) -> None:
+        """Nothing: see the class."""
+
+    def close(self) -> None:
+        with suppress(Exception):  # it may have been lost; a pool would hand it on, listening
+            self._connection.execute(f"UNLISTEN {CHANNEL}")
+            self._connection.remove_notify_handler(_heard)
+
+
+def _heard(_notification: object) -> None:
+    """A handler, so that the driver keeps no backlog of them."""
+
+
+def _send() -> None:
+    ears = _ears()
+    if not ears:
+        return
+    with _folder() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        for name in ears:
+            try:
+                sender.sendto(b"!", f"{folder}/{name}")
+            except ConnectionRefusedError:  # a dead process left it behind
+                (Path(settings.RUN_DIR) / name).unlink(missing_ok=True)
+            except OSError:
+                continue
+
+
+def _ears() -> list[str]:
+    with suppress(OSError):
+        return [name for name in os.listdir(settings.RUN_DIR) if name.startswith(_PREFIX)]
+    return []
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """The run folder under a short name: a socket's path may have 107 bytes (unix(7))."""
+    Path(settings.RUN_DIR).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(settings.RUN_DIR, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

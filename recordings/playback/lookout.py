@@ -1,0 +1,168 @@
+"""The lookout: one thread a web process looks at rows for all requests that it holds, and ends when it holds none.
+
+It reads when there is news (recordings/news.py), when somebody new waits, and each second in case that news got lost.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from django.db import Error, close_old_connections, connection
+
+from calls.models import CallLog
+from recordings import news
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two readings without news."""
+
+LOOK_LATEST = 0.03
+"""Seconds between two readings, however much news there is."""
+
+
+class Watch(Protocol):
+    """What somebody waits for. All of it is called in the lookout's thread, and none of it may block."""
+
+    @property
+    def recordings(self) -> Iterable[int]:
+        """The ids of the rows to read."""
+        ...
+
+    def see(self, rows: Mapping[int, CallLog], since: float) -> None:
+        """Take in what was read after the moment `since` (monotonic); a row that is missing does not exist."""
+        ...
+
+    def tick(self) -> float | None:
+        """Look at what is no row; seconds until the next tick is wanted."""
+        ...
+
+    def blind(self) -> None:
+        """Nobody looks any more, because of a fault of ours."""
+        ...
+
+
+class Lookout:
+    """Looks on behalf of all watches of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: set[Watch] = set()
+        self._thread: threading.Thread | None = None
+        self._nudge = -1
+        self._due = 0.0
+
+    def add(self, watch: Watch) -> None:
+        """Look at what `watch` waits for, from now on and at once."""
+        with self._lock:
+            self._watches.add(watch)
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="recordings-lookout", daemon=True)
+                thread.start()  # may fail for want of memory: then the next one who waits tries again
+                self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._thread = thread
+        self.look()
+
+    def remove(self, watch: Watch) -> None:
+        """Look at it no longer. Harmless when repeated."""
+        with self._lock:
+            self._watches.discard(watch)
+        self.look()
+
+    def look(self) -> None:
+        """Read the rows soon: the caller has just changed one, or wants to know."""
+        with self._lock:
+            if self._thread is not None:
+                os.eventfd_write(self._nudge, 1)
+
+    def _run(self) -> None:
+        ear = _listen()
+        try:
+            self._due = 0.0
+            while watches := self._present():
+                if time.monotonic() >= self._due:
+                    ear = ear or _listen()
+                    self._read(watches, ear)
+                self._sleep(ear, _ticks(watches))
+        finally:
+            if ear:
+                ear.close()
+            connection.close()
+            self._leave()
+
+    def _present(self) -> list[Watch]:
+        """What to look at. When that is nothing, the thread gives up its office in the same instant."""
+        with self._lock:
+            if not self._watches:
+                self._resign()
+            return list(self._watches)
+
+    def _leave(self) -> None:
+        """The end: in order when nobody waits any more, and by a fault of ours while somebody does."""
+        with self._lock:
+            if self._thread is not threading.current_thread():
+                return
+            watches, self._watches = self._watches, set()
+            self._resign()
+        for watch in watches:
+            watch.blind()
+
+    def _resign(self) -> None:
+        self._thread = None
+        os.close(self._nudge)
+        self._nudge = -1
+
+    def _read(self, watches: list[Watch], ear: news.Ear | None) -> None:
+        since = time.monotonic()
+        self._due = since + LOOK_EVERY
+        if ear:
+            ear.clear()
+        try:
+            rows = CallLog.objects.in_bulk({pk for watch in watches for pk in watch.recordings})
+        except Error:  # they are told when their time is up, if it does not come back
+            log.warning("Waiting recordings could not be read", exc_info=True, extra={"action": "wait"})
+            close_old_connections()
+            return
+        for watch in watches:
+            watch.see(rows, since)
+
+    def _sleep(self, ear: news.Ear | None, until_tick: float) -> None:
+        """Until news, a nudge, the next tick or the next reading. News that comes too soon waits a little."""
+        nudge = self._nudge
+        ears: list[news.Ear | int] = [nudge] if ear is None else [nudge, ear]
+        left = max(0.0, self._due - time.monotonic())
+        try:
+            heard = select.select(ears, [], [], min(left, until_tick))[0]
+        except (OSError, ValueError):  # the ear's connection is gone
+            heard = []
+            time.sleep(min(LOOK_LATEST, left))
+        if heard:
+            with suppress(BlockingIOError):
+                os.eventfd_read(nudge)
+            earliest = self._due - LOOK_EVERY + LOOK_LATEST
+            self._due = min(self._due, max(earliest, time.monotonic()))
+            if (early := min(self._due - time.monotonic(), until_tick)) > 0:
+                time.sleep(early)
+
+
+def _listen() -> news.Ear | None:
+    try:
+        return news.listen()
+    except (OSError, Error):
+        log.warning("No news is heard; looking each second", exc_info=True, extra={"action": "wait"})
+        return None
+
+
+def _ticks(watches: list[Watch]) -> float:
+    """Tick them all; seconds until the first wants it again."""
+    wanted = [seconds for watch in watches if (seconds := watch.tick()) is not None]
+    return min(wanted, default=LOOK_EVERY)
+
+
+lookout = Lookout()
+"""The one of this process."""
