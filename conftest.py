@@ -43,6 +43,29 @@ def pytest_configure() -> None:
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
+USES_A_DATABASE = {"db", "transactional_db", "service", "lasting_service", "house", "postgres_server"}
+"""Fixtures that reach one, beside the mark `django_db`."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL, which is the second pass, what no database can change is left out; so are tests marked `once`."""
+    if not on_postgres():
+        return
+    left_out = [item for item in items if item.get_closest_marker("once") or not _uses_a_database(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def on_postgres() -> bool:
+    """Whether this pass runs on a PostgreSQL server."""
+    return os.environ.get("DATABASE_URL", "").startswith("postgres")
+
+
+def _uses_a_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("django_db") is not None or not USES_A_DATABASE.isdisjoint(fixtures)
+
+
 def pytest_unconfigure() -> None:
     """The data folder goes with the run."""
     shutil.rmtree(VAR, ignore_errors=True)

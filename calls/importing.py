@@ -165,8 +165,9 @@ class CallFile:
         delimiter = _delimiter(header)
         columns = _cells(header, delimiter)
         if "call_sid" not in columns or len(set(columns)) < len(columns):
-            words = _("the first line must name each column once, call_sid among them")
-            yield number, Fault("", "bad_header", words)
+            words = _("the first line must name each column once, call_sid among them (and started_at, for new calls)")
+            found = _("it says: %(found)s") % {"found": shown(header.strip())}
+            yield number, Fault("", "bad_header", f"{words}; {found}")
             return
         for number, text in lines:
             cells = text if isinstance(text, Fault) else self._cells_from(text, delimiter)

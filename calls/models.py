@@ -149,10 +149,12 @@ class CallLog(models.Model):
         default=RecordingStatus.MISSING,
         db_default=RecordingStatus.MISSING,
     )
-    recording_priority = models.SmallIntegerField(default=PRIORITY_BULK, db_default=PRIORITY_BULK, editable=False)
+    recording_priority = models.SmallIntegerField(
+        _("priority"), default=PRIORITY_BULK, db_default=PRIORITY_BULK, editable=False
+    )
     recording_last_enqueue_at = models.DateTimeField(_("last enqueued"), null=True, editable=False)
     recording_started_at = models.DateTimeField(_("download started"), null=True, editable=False)
-    recording_token = models.CharField(max_length=RECORDING_TOKEN_LENGTH, null=True, editable=False)
+    recording_token = models.CharField(_("token"), max_length=RECORDING_TOKEN_LENGTH, null=True, editable=False)
     recording_lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
     recording_fail_count = models.PositiveSmallIntegerField(_("failures"), default=0, db_default=0, editable=False)
     recording_crash_count = models.PositiveSmallIntegerField(_("crashes"), default=0, db_default=0, editable=False)
@@ -161,12 +163,14 @@ class CallLog(models.Model):
         _("reason"), max_length=24, blank=True, default="", db_default="", editable=False
     )
     recording_permanent = models.BooleanField(_("permanent"), default=False, db_default=False, editable=False)
-    recording_bytes_total = models.BigIntegerField(null=True, editable=False)
-    recording_content_type = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
-    recording_version = models.BigIntegerField(null=True, editable=False)
+    recording_bytes_total = models.BigIntegerField(_("bytes announced"), null=True, editable=False)
+    recording_content_type = models.CharField(
+        _("content type"), max_length=32, blank=True, default="", db_default="", editable=False
+    )
+    recording_version = models.BigIntegerField(_("content version"), null=True, editable=False)
     recording_file = models.CharField(_("file"), max_length=64, blank=True, default="", db_default="", editable=False)
     recording_bytes = models.BigIntegerField(_("bytes"), null=True, editable=False)
-    recording_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    recording_sha256 = models.CharField("SHA-256", max_length=64, blank=True, default="", db_default="", editable=False)
     recording_duration = models.FloatField(_("recording duration (s)"), null=True, editable=False)
     recording_ready_at = models.DateTimeField(_("ready since"), null=True, editable=False)
 

@@ -1,6 +1,8 @@
 """Typed values from the environment. A wrong one stops the start with its name and what it may be."""
 
+import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+_PREFIX = re.compile("/([A-Za-z0-9_-]+/)+")
 
 
 def _wrong(name: str, value: str, may_be: str) -> ImproperlyConfigured:
@@ -90,6 +94,14 @@ def url(name: str, default: str) -> str:
     return value
 
 
+def prefix(name: str) -> str:
+    """The beginning of paths, such as /_recordings/; empty when unset."""
+    value = text(name)
+    if value and not _PREFIX.fullmatch(value):
+        raise _wrong(name, value, "empty, or a path that starts and ends with a slash, such as /_recordings/")
+    return value
+
+
 def folder(name: str, default: Path) -> Path:
     """A path, made absolute."""
     return Path(text(name, str(default))).expanduser().absolute()
@@ -116,19 +128,26 @@ def database(name: str, default: str) -> dict[str, Any]:
 
 def key_file(path: Path) -> str:
     """The secret in `path`, made on first use with mode 0600. Two processes that start together agree on one."""
-    private_folder(path.parent.parent)
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    if not path.exists():
-        mine = path.with_name(f"{path.name}.{os.getpid()}")
-        with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
-        try:
-            os.link(mine, path)  # fails where another was first: then theirs is the key
-        except FileExistsError:
-            pass
-        finally:
-            mine.unlink()
-    value = path.read_text().strip()
+    try:
+        if not path.exists():
+            _make_key(path)
+        value = path.read_text().strip()
+    except OSError as error:
+        words = f"The key file {path} can't be made or read: {error.strerror}. Put that right, or set PROSAASIL_VAR."
+        raise ImproperlyConfigured(words) from error
     if len(value) < 32:
         raise ImproperlyConfigured(f"The key file {path} is damaged. Restore it, or remove it to have a new one made.")
     return value
+
+
+def _make_key(path: Path) -> None:
+    private_folder(path.parent.parent)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    mine = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):  # another was first: then theirs is the key
+            os.link(mine, path)
+    finally:
+        mine.unlink(missing_ok=True)

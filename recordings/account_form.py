@@ -26,6 +26,10 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = ProviderAccount
         fields: ClassVar = ["kind", "base_url", "hosts", "auth", "username", "secret_env", "secret"]
+        widgets: ClassVar = {
+            name: forms.TextInput(attrs={"dir": "ltr", "class": "vTextField"})  # in Hebrew too
+            for name in ("base_url", "hosts", "username", "secret_env")
+        }
 
     def clean_secret(self) -> str:
         """What was typed, else what is kept."""

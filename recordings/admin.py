@@ -1,22 +1,22 @@
-"""The admin's pages of recordings, attempts and provider accounts. Statuses change through the verbs only."""
+"""The admin's pages of recordings. Statuses change through the verbs only."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from calls.admin import BusinessAdmin, ReadOnlyAdmin
-from calls.models import PRIORITY_BULK, PRIORITY_CLICK, Business, CallLog, RecordingStatus
-from recordings import queue_admin  # noqa: F401  (the queue's pages register themselves)
-from recordings.account_form import ProviderAccountForm
+from calls.admin import CallColumns, ReadOnlyAdmin, isolated, moment_of
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
+from recordings import account_admin, queue_admin  # noqa: F401  (they register themselves)
+from recordings.attempt_admin import AttemptInline, in_words
 from recordings.bulk import ask_all, chunks
 from recordings.lifecycle import Answer, Ask
-from recordings.models import Attempt, ProviderAccount, Recording
+from recordings.models import Recording
 from recordings.reasons import Reason
 
 A_PAGE = 100
@@ -44,36 +44,11 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.filter(recording_reason=self.value()) if self.value() else queryset
 
 
-class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]
-    """What was tried for one recording, the latest first."""
-
-    model = Attempt
-    fields = (
-        "started_at", "ended_at", "outcome", "reason", "detail", "http_status", "bytes_done", "bytes_total",
-        "next_retry_at", "worker", "token",
-    )  # fmt: skip
-    readonly_fields = fields
-    ordering = ("-id",)
-    extra = max_num = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Workers write attempts."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Workers write attempts."""
-        return False
-
-
 @admin.register(Recording)
-class RecordingAdmin(ReadOnlyAdmin):
+class RecordingAdmin(CallColumns, ReadOnlyAdmin):
     """Where each recording stands, why, and what was tried; the actions ask again."""
 
-    list_display = (
-        "call_sid", "business", "recording_download_status", "recording_reason", "started_at",
-        "recording_last_enqueue_at", "recording_next_retry_at", "recording_fail_count",
-    )  # fmt: skip
+    list_display = ("sid", "business", "recording_download_status", "why", "began", "again")
     list_filter = ("recording_download_status", ReasonFilter, "business")
     list_select_related = ("business",)
     date_hierarchy = "started_at"
@@ -83,9 +58,9 @@ class RecordingAdmin(ReadOnlyAdmin):
     actions = ("download", "retry", "reset_stuck")
     inlines = (AttemptInline,)
     fieldsets: ClassVar = [
-        (None, {"fields": ("call_sid", "business", "started_at", "duration", "from_number", "to_number", "agent")}),
+        (None, {"fields": ("call_sid", "business", "started_at", "duration", "caller", "called", "agent")}),
         (_("Where it stands"), {"fields": (
-            "recording_download_status", "recording_reason", "recording_permanent", "recording_fail_count",
+            "recording_download_status", "why", "recording_permanent", "recording_fail_count",
             "recording_crash_count", "recording_next_retry_at", "recording_last_enqueue_at", "recording_priority",
             "recording_started_at", "recording_lease_until", "recording_token",
         )}),
@@ -97,10 +72,20 @@ class RecordingAdmin(ReadOnlyAdmin):
     readonly_fields = tuple(str(name) for _title, options in fieldsets for name in options["fields"])
 
     @admin.display(description=_("address"))
-    def address(self, row: CallLog) -> str:
+    def address(self, row: CallLog) -> SafeString:
         """Without its query: a signature there opens the audio to whoever reads it."""
         address, mark, _query = (row.recording_url or "").partition("?")
-        return address + mark + "…" if mark else address
+        return isolated(address + mark + "…" if mark else address)
+
+    @admin.display(description=_("next retry"), ordering="recording_next_retry_at")
+    def again(self, row: CallLog) -> SafeString:
+        """When it is tried again by itself."""
+        return moment_of(row.recording_next_retry_at, seconds=True)
+
+    @admin.display(description=_("reason"), ordering="recording_reason")
+    def why(self, row: CallLog) -> str | SafeString:
+        """Why it failed."""
+        return in_words(row.recording_reason)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the counts by status and reason of what the filters leave, in one query."""
@@ -138,11 +123,16 @@ class RecordingAdmin(ReadOnlyAdmin):
             pks = list(queryset.order_by("pk").values_list("pk", flat=True))
             self.message_user(request, act(pks), messages.SUCCESS)
             return None
+        counts = _counts(queryset)
+        if not counts["total"]:
+            words = _("None of what you selected is in this list any more; nothing was done.")
+            self.message_user(request, words, messages.WARNING)
+            return None
         context = self.admin_site.each_context(request) | {
             "opts": self.model._meta,
             "title": _("Are you sure?"),
             "question": question,
-            "counts": _counts(queryset),
+            "counts": counts,
             "action": request.POST["action"],
             "select_across": request.POST.get("select_across", "0"),
             "selected": request.POST.getlist("_selected_action"),
@@ -177,67 +167,3 @@ def _released(pks: list[int]) -> str:
 
 def _sentence(counted: Iterable[tuple[Any, int]]) -> str:
     return ", ".join(f"{count} {words}" for words, count in counted) + "."
-
-
-@admin.register(Attempt)
-class AttemptAdmin(ReadOnlyAdmin):
-    """All that was tried, the latest first."""
-
-    list_display = (
-        "recording", "business", "outcome", "reason", "http_status", "started_at", "ended_at", "bytes_done", "worker",
-    )  # fmt: skip
-    list_filter = ("outcome", "reason")
-    list_select_related = ("recording__business",)
-    search_fields = ("=token", "recording__call_sid")
-    ordering = ("-id",)
-    fields = (*AttemptInline.fields[:1], "recording", *AttemptInline.fields[1:], "validator")
-    readonly_fields = fields
-
-    @admin.display(description=_("business"))
-    def business(self, attempt: Attempt) -> str:
-        """Whose recording it was."""
-        return str(attempt.recording.business)
-
-
-class ProviderAccountInline(admin.StackedInline):  # type: ignore[type-arg]
-    """Where the recordings come from, and whether the provider takes our credentials."""
-
-    model = ProviderAccount
-    form = ProviderAccountForm
-    extra = 0
-    max_num = 1
-    can_delete = False
-    readonly_fields = ("paused_until", "broken_since", "broken_at")
-
-
-admin.site.unregister(Business)
-
-
-@admin.register(Business)
-class BusinessWithAccountAdmin(BusinessAdmin):
-    """Companies, their members, and their accounts at the provider."""
-
-    inlines: ClassVar = [*BusinessAdmin.inlines, ProviderAccountInline]
-    list_display = (*BusinessAdmin.list_display, "account")  # type: ignore[assignment]  # one more
-    list_select_related = ("provider_account",)
-
-    @admin.display(description=_("account"))
-    def account(self, business: Business) -> str:
-        """Whether downloads can work."""
-        account: ProviderAccount | None = getattr(business, "provider_account", None)
-        if account is None:
-            return str(_("none: nothing can be downloaded"))
-        return str(_("refused by the provider") if account.broken_since else account.get_kind_display())
-
-    def save_related(self, request: HttpRequest, form: "ModelForm[Business]", formsets: Any, change: bool) -> None:
-        """What was saved is tried anew: no pause and no refusal is remembered. The failed ones are the operator's."""
-        super().save_related(request, form, formsets, change)
-        accounts = ProviderAccount.objects.filter(business=form.instance)
-        accounts.update(paused_until=None, broken_since=None, broken_at=None)
-        refused = Recording.objects.filter(
-            business=form.instance, recording_download_status="failed", recording_reason=Reason.UNAUTHORISED
-        ).count()
-        if refused:
-            words = _("%(count)d recordings failed because the provider refused the credentials. Once these are right, "
-                      "choose them in the list of recordings and use “retry”.")  # fmt: skip
-            self.message_user(request, words % {"count": refused}, messages.WARNING)

@@ -1,5 +1,6 @@
 """GET /healthz: this process answers. GET /readyz: it can do its work: database, storage, workers."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from recordings import bell
+from recordings.away import tell_storage_away
 from recordings.storage import StorageAway, default_storage
 
 SILENT = 15
@@ -57,8 +59,13 @@ def _storage() -> None:
     storage = default_storage()
     try:
         storage.check()
-    except StorageAway as error:
+        disk = os.statvfs(storage.root)
+    except (StorageAway, OSError) as error:
+        tell_storage_away()
         raise Unwell("its marker file is not there") from error
+    free = disk.f_bavail * disk.f_frsize
+    if free < storage.min_free_bytes:
+        raise Unwell(f"full: {free} bytes free, {storage.min_free_bytes} wanted")
     if not storage.writable():
         raise Unwell("cannot be written to")
 
@@ -72,7 +79,8 @@ def _workers() -> None:
         raise Unwell("gave no sign of life") from error
     if silent > SILENT:
         raise Unwell(f"gave no sign of life for {silent:.0f} s")
-    if theirs and theirs != _our_storage():
+    ours = _our_storage()
+    if theirs and ours and theirs != ours:  # a storage that is away has its own line
         raise Unwell("write to another storage than the web reads")
 
 

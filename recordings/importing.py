@@ -32,13 +32,17 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class Counts:
-    """What an import did, in lines. `other_recording`: taken, save for a second recording of a call that has one."""
+    """What an import did, in lines. `other_recording`: taken, save for a second recording of a call that has one.
+
+    `no_recording`: taken, of calls that have no recording_url, so that there is nothing to play.
+    """
 
     created: int = 0
     changed: int = 0
     unchanged: int = 0
     bad: int = 0
     other_recording: int = 0
+    no_recording: int = 0
 
     @property
     def all_taken(self) -> bool:
@@ -60,6 +64,8 @@ class _Plan:
     unchanged: int = 0
     bad: list[BadLine] = field(default_factory=list)
     other: list[BadLine] = field(default_factory=list)
+    silent: set[int] = field(default_factory=set)
+    """The numbers of lines of calls without a recording."""
 
 
 class _Raced(Exception):
@@ -106,6 +112,7 @@ class Import:
         self.counts.unchanged += plan.unchanged
         self.counts.bad += len(bad) + len(plan.bad)
         self.counts.other_recording += len(other)
+        self.counts.no_recording += len(plan.silent - held.keys())
         for line in sorted((*bad, *plan.bad, *other), key=lambda line: line.number):
             self._on_bad(line)
         for later in held.values():
@@ -124,6 +131,7 @@ def _compare(business: Business, lines: Sequence[Line]) -> _Plan:
     plan = _Plan()
     known = CallLog.objects.filter(business_id=business.pk, call_sid__in=[line.call_sid for line in lines])
     rows = {row[0]: row[1:] for row in known.order_by().values_list("call_sid", "pk", *_DEFAULTS)}
+    url = [*_DEFAULTS].index("recording_url") + 1
     for line in lines:
         if row := rows.get(line.call_sid):
             _compare_one(plan, line, row[0], dict(zip(_DEFAULTS, row[1:], strict=True)))
@@ -132,6 +140,9 @@ def _compare(business: Business, lines: Sequence[Line]) -> _Plan:
         else:
             fault = Fault("started_at", "missing", _("is missing, and the call is new"))
             plan.bad.append(BadLine(line.number, line.call_sid, (fault,)))
+            continue
+        if not (line.given.get("recording_url") or (row and row[url])):
+            plan.silent.add(line.number)
     return plan
 
 

@@ -1,5 +1,7 @@
 """The pages: Recent calls, and one call. They are drawn from the rows: showing them takes no further request."""
 
+import math
+import re
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,14 +25,18 @@ from calls.access import member_of
 from calls.filters import RECORDING_CHOICES, CallFilter
 from calls.keyset import BadCursor, Order, Page, paginate
 from calls.models import Business, CallLog, CallStatus, Direction, Member, RecordingStatus
-from recordings import status
+from recordings import kept_filters, status
 from recordings.lifecycle import Ask
 from recordings.models import Recording
 from recordings.reasons import Reason
 
 PAGE_SIZE = 50
+MOMENT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 AGENTS_FROM = 500
 """How many of the newest calls the list of agents is read from: as quick with a million calls as with a hundred."""
+
+UNDER_WAY = {RecordingStatus.QUEUED, RecordingStatus.DOWNLOADING}
+SPEEDS = [(speed, f"{speed}×") for speed in ("0.75", "1", "1.25", "1.5", "1.75", "2", "2.5", "3")]
 
 MemberView = Callable[..., HttpResponse]
 
@@ -53,6 +59,26 @@ class Row:
     def other_party(self) -> str:
         """The number at the other end, as seen from the business."""
         return self.call.from_number if self.call.direction == Direction.INBOUND else self.call.to_number
+
+    @property
+    def about(self) -> str:
+        """Which call it is, in few words: the other party, and when by the business's clock."""
+        return f"{self.other_party or self.call.call_sid}, {timezone.localtime(self.call.started_at):%H:%M}"
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording is, as far as is known; 0 when it is not."""
+        return self.call.recording_duration or self.call.duration or 0
+
+    @property
+    def version(self) -> str:
+        """The version of the recording's content, or nothing."""
+        return status.version(self.call) or ""
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether the recording is on its way, or will be by itself. static/recordings/waiting.js says the same."""
+        return self.call.recording_download_status in UNDER_WAY or self.call.recording_next_retry_at is not None
 
     @property
     def was_answered(self) -> bool:
@@ -88,7 +114,15 @@ def for_members(view: MemberView) -> MemberView:
 @for_members
 @require_safe
 def recent_calls(request: HttpRequest, member: Member) -> HttpResponse:
-    """The newest calls, searched and filtered. A filter or cursor that makes no sense: 400, and the form as it was."""
+    """The newest calls, searched and filtered. A filter or cursor that makes no sense: 400, and the form as it was.
+
+    Without any query they are filtered as they were last; `?all=1` forgets that.
+    """
+    if "all" in request.GET:
+        return kept_filters.forget(redirect("recent_calls"))
+    kept = kept_filters.read(request, member)
+    if kept and not request.GET:
+        return redirect(f"{request.path}?{kept}")
     business = member.business
     rows = CallLog.objects.filter(business=business)
     chosen = CallFilter(request.GET, rows, zone=business.zone)
@@ -103,15 +137,16 @@ def recent_calls(request: HttpRequest, member: Member) -> HttpResponse:
         "form": chosen.form, "date_types": date_types(request), "filtered": any(map(request.GET.get, chosen.filters)),
         "directions": Direction.choices, "recording_statuses": RECORDING_CHOICES,
         "agents": recent_agents(business, request.GET.get("agent", "")),
-        "bad_cursor": bad_cursor, "problems": problems(chosen.form), "player": player_words(member),
+        "bad_cursor": bad_cursor, "problems": problems(chosen.form), **for_player(member),
     }  # fmt: skip
-    return render(request, "calls/recent.html", context, status=400 if bad_cursor or chosen.form.errors else 200)
+    response = render(request, "calls/recent.html", context, status=400 if bad_cursor or chosen.form.errors else 200)
+    return kept_filters.keep(response, request, member) if response.status_code == 200 else response
 
 
 @for_members
 @require_http_methods(["GET", "HEAD", "POST"])
 def call_page(request: HttpRequest, member: Member, call_sid: str) -> HttpResponse:
-    """One call. POST asks for its recording: what Play does where no script runs."""
+    """One call, `?t=192` at 3:12 of it. POST asks for its recording: what Play does where no script runs."""
     call = CallLog.objects.filter(business=member.business, call_sid=call_sid).first()
     if call is None:
         raise Http404
@@ -122,7 +157,8 @@ def call_page(request: HttpRequest, member: Member, call_sid: str) -> HttpRespon
         if call.recording_url is not None:
             Recording.objects.ask(call, Ask.FORCE if force else Ask.PERSON)
         return redirect("call_page", call_sid=call.call_sid)
-    context = {"member": member, "row": row_of(call, member), "player": player_words(member)}
+    row = row_of(call, member)
+    context = {"member": member, "row": row, "at": moment(request.GET.get("t", ""), row), **for_player(member)}
     return render(request, "calls/call.html", context)
 
 
@@ -190,6 +226,19 @@ def clock(seconds: int | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def moment(text: str, row: Row) -> float | None:
+    """Seconds from the beginning of a recording; None for what is not in it, and for nonsense."""
+    if not MOMENT.fullmatch(text):
+        return None
+    seconds = float(text)
+    return seconds if 0 < seconds < (row.seconds or math.inf) else None
+
+
+def for_player(member: Member) -> dict[str, Any]:
+    """What the player's template needs, and as `player` what the scripts do."""
+    return {"player": player_words(member), "player_speeds": SPEEDS}
+
+
 def player_words(member: Member) -> dict[str, Any]:
     """What the scripts need to know: who plays, and every word that they may have to say."""
     return {
@@ -198,7 +247,9 @@ def player_words(member: Member) -> dict[str, Any]:
         "words": {
             "play": _("Play"), "pause": _("Pause"), "loading": _("Loading…"), "playing": _("Playing"),
             "paused": _("Paused"), "retry": _("Try again"), "login": _("Log in again"),
-            "failed": _("Not played"), "asking": _("Asking for the recording"),
+            "failed": _("Not played"), "last": _("There is no further call here."),
+            "of": _("{now} of {all}"), "copy": _("The link to this moment:"),
+            "copied": _("The link to {now} has been copied."),
             "slow": _("This takes longer than usual. Try again, or come back later."),
             "logged_out": _("You have been logged out."),
             "unreachable": _("The server could not be reached. Check your connection."),

@@ -58,6 +58,13 @@ class Part:
         if self.size != size:
             raise StorageError("What an earlier attempt left has shrunk.")
 
+    def head(self, most: int) -> bytes:
+        """Its first bytes, where it was not begun anew. Raises StorageError."""
+        if not self.size:
+            return b""
+        with storage_errors(), self.path.open("rb") as file:
+            return file.read(most)
+
     def commit(self, version: int | None = None) -> str:
         """Make what was written durable under its final name and return that name. The caller has verified it.
 

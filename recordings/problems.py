@@ -65,7 +65,10 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     if not isinstance(error, exceptions.APIException):
         return None
     headers = {**_headers(error), "Cache-Control": "no-store"}
-    return Response(_document(error), status=error.status_code, headers=headers, content_type=CONTENT_TYPE)
+    response = Response(_document(error), status=error.status_code, headers=headers, content_type=CONTENT_TYPE)
+    # Else Django logs an ERROR for each request; who raises a 503 tells why, and not each time.
+    response._has_been_logged = error.status_code == HTTPStatus.SERVICE_UNAVAILABLE  # type: ignore[attr-defined]
+    return response
 
 
 def _headers(error: exceptions.APIException) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prosaasil.supervisor import processes
+from prosaasil.trouble import is_full
 
 logger = logging.getLogger("prosaasil.serve")
 
@@ -56,6 +57,8 @@ class Group:
         self._born = 0.0
         self._quick_deaths = 0
         self._stopping = False
+        self._told = False
+        self._trouble = ""
 
     @property
     def running(self) -> bool:
@@ -67,25 +70,17 @@ class Group:
         if not self.program.may_start():
             self.next_moment = time.monotonic() + 0.05
             return
-        child = subprocess.Popen(  # noqa: S603 - the command is our own
-            list(self.program.command),
-            env=os.environ | {"PROSAASIL_ROLE": self.program.role},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=functools.partial(processes.die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - takes no lock
-        )
-        child.returncode = 0  # the exit status is fetched by _reap, not by subprocess
-        self.leader = child.pid
-        self._born = self._changed = time.monotonic()
-        self._watch(child.pid)
-        self.next_moment = self._born
-        self._on_start(self.program.name, child.pid)
+        try:
+            self._leads(self._spawn())
+        except OSError as error:  # no process or no memory to be had
+            self.next_moment = time.monotonic() + LONGEST_PAUSE
+            self._say("A group can't be started; it is tried again", error)
 
     def look(self, now: float) -> None:
         """Watch the processes that are new in the group: soon after a change, then less and less often."""
         if self.leader is None:
             return
+        self._tell()
         for pid in processes.descendants(self.leader) - self._pidfds.keys():
             self._watch(pid)
         self.next_moment = now + min(LOOK_AGAIN, 0.02 + (now - self._changed) / 20)
@@ -132,6 +127,35 @@ class Group:
             logger.error("A killed group has processes left", extra=self._extra("group_not_gone", pid=leader))
         return gone
 
+    def _spawn(self) -> int:
+        child = subprocess.Popen(  # noqa: S603 - the command is our own
+            list(self.program.command),
+            env=os.environ | {"PROSAASIL_ROLE": self.program.role},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=functools.partial(processes.die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - takes no lock
+        )
+        child.returncode = 0  # the exit status is fetched by _reap, not by subprocess
+        return child.pid
+
+    def _leads(self, pid: int) -> None:
+        self.leader, self._told = pid, False
+        self._born = self._changed = self.next_moment = time.monotonic()
+        self._watch(pid)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have the start written down. On a full disk the group runs all the same, and each look tries again."""
+        if self._told or self.leader is None:
+            return
+        try:
+            self._on_start(self.program.name, self.leader)
+        except OSError as error:
+            self._say("A group that runs can't be written down; it is tried again", error)
+        else:
+            self._told, self._trouble = True, ""
+
     def _schedule(self, pid: int, status: int | None) -> None:
         now = time.monotonic()
         self._quick_deaths = self._quick_deaths + 1 if now - self._born < SETTLED else 0
@@ -172,6 +196,13 @@ class Group:
         pidfd = self._pidfds.pop(pid)
         self._selector.unregister(pidfd)
         os.close(pidfd)
+
+    def _say(self, words: str, error: OSError) -> None:
+        """One line for a trouble, however often it comes back."""
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            do = "make room on this disk" if is_full(error) else "see what the machine lacks"
+            logger.error(words, extra=self._extra("group_trouble", error=self._trouble, do=do))
 
     def _extra(self, action: str, **facts: object) -> dict[str, object]:
         return {"action": action, "group": self.program.name, **facts}

@@ -59,17 +59,24 @@ class RunFolder:
             os.close(lock)
 
     def remember(self, name: str, leader: int) -> None:
-        """Write down that the group `name` now is the session of `leader`; done before anything depends on it."""
+        """Write down that the group `name` now is the session of `leader`; done before anything depends on it.
+
+        Raises OSError, which names the file: on a full disk.
+        """
         self._groups[name] = leader
         text = json.dumps({"token": self.token, "sessions": sorted(self._groups.values())})
         aside = self._record.with_suffix(".new")
-        aside.write_text(text)
-        aside.replace(self._record)
+        try:
+            aside.write_text(text)
+            aside.replace(self._record)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(aside)) from error
 
     def forget(self) -> None:
-        """All groups have ended."""
+        """All groups have ended. A record that stays names processes that no longer are: harmless."""
         self._groups.clear()
-        self._record.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._record.unlink(missing_ok=True)
 
     def end_leftovers(self) -> int:
         """End what a killed `serve` left running; returns how many processes. Raises LeftoversStay.

@@ -18,11 +18,18 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
-    """Runs `programs`, each as a Group; `started(name, leader)` is told of each start. For the main thread only."""
+    """Runs `programs`, each as a Group; `started(name, leader)` is told of each start, `stopping()` of the first stop.
+
+    For the main thread only.
+    """
 
     def __init__(
-        self, programs: Iterable[Program], started: Callable[[str, int], None] = lambda name, leader: None
+        self,
+        programs: Iterable[Program],
+        started: Callable[[str, int], None] = lambda name, leader: None,
+        stopping: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_stop = stopping
         self._selector = selectors.DefaultSelector()
         self._groups = [Group(program, self._selector, started) for program in programs]
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -82,7 +89,9 @@ class Supervisor:
     def _stop_signal(self) -> None:
         os.read(self._woken, 64)
         now = time.monotonic()
-        self._told = self._told or now
+        if not self._told:
+            self._told = now
+            self._on_stop()
         # Some senders signal a process and its group, so one stop may come twice: only a later one means impatience.
         self._hurry = self._hurry or now - self._told > 1.0
 

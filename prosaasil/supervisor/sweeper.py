@@ -30,9 +30,10 @@ class Sweeper(threading.Thread):
 
     def sweep_once(self) -> None:
         """One sweep. An error is logged when it is another one than the last time, and goes no further."""
-        close_old_connections()
         try:
+            close_old_connections()
             self._sweep()
+            close_old_connections()
         except Exception as error:
             seen, self._last_error = self._last_error, repr(error)
             if seen != self._last_error:
@@ -41,7 +42,6 @@ class Sweeper(threading.Thread):
             if self._last_error is not None:
                 logger.warning("The sweep works again", extra={"action": "sweep_recovered"})
             self._last_error = None
-        close_old_connections()
 
     def stop(self, patience: float) -> None:
         """No further sweep; waits up to `patience` seconds for the one that runs."""

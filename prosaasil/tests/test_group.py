@@ -1,5 +1,6 @@
 """One group of processes: what counts as a death, and how soon it is started again."""
 
+import errno
 import os
 import selectors
 import sys
@@ -124,3 +125,42 @@ def test_a_group_that_is_silent_too_long_is_started_again_though_nothing_died(
     assert not group.running
     assert processes.in_session(leader) == []
     assert group.next_moment <= time.monotonic()
+
+
+def full(*_args: object, **_options: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/groups.new")
+
+
+def test_a_start_that_a_full_disk_does_not_take_down_is_told_once_and_tried_again(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = make("import time; time.sleep(60)")
+    told: list[tuple[str, int]] = []
+    group._on_start = full
+    group.kill()
+    group.start()
+    for _ in range(3):
+        group.look(time.monotonic())
+    assert group.running
+    [line] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "/somewhere/groups.new" in line.error  # type: ignore[attr-defined]
+    assert line.do == "make room on this disk"  # type: ignore[attr-defined]
+    group._on_start = lambda name, pid: told.append((name, pid))
+    for _ in range(2):
+        group.look(time.monotonic())
+    assert told == [("test", group.leader)]
+
+
+def test_a_machine_that_can_start_no_process_is_asked_again_later(
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = make("import time; time.sleep(60)")
+    group.kill()
+    with monkeypatch.context() as patch:
+        patch.setattr("prosaasil.supervisor.group.subprocess.Popen", full)
+        group.start()
+    assert not group.running
+    assert group.next_moment > time.monotonic()
+    assert "can't be started" in caplog.text
+    group.start()
+    assert group.running

@@ -1,14 +1,16 @@
 """Log lines: what must not stand in them, however long a caller makes it."""
 
+import errno
 import json
 import logging
 import sys
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
 
-from prosaasil.logs import ConsoleFormatter, JsonFormatter, clean, logging_config
+from prosaasil.logs import ConsoleFormatter, InWords, JsonFormatter, clean, logging_config
 
 MANY = 200_000
 
@@ -81,3 +83,25 @@ def test_a_wrong_host_leaves_no_line(settings: Settings, capsys: pytest.CaptureF
     settings.ALLOWED_HOSTS = ["calls.example.org"]
     assert Client(headers={"Host": "evil.example"}).get("/nothing").status_code == 400
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (OperationalError("disk I/O error\nline 2"), "disk I/O error"),
+    (OSError(errno.ENOSPC, "No space left on device", "/x/cluster.alive"), "Make room on this disk"),
+])  # fmt: skip
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_what_an_operator_must_put_right_comes_in_one_line_without_a_traceback(
+    error: Exception, words: str, style: str
+) -> None:
+    config = logging_config(style, "INFO")
+    assert config["handlers"]["stderr"]["filters"][-1] == "in_words"
+    try:
+        raise error
+    except type(error):
+        record = logging.LogRecord("django-q", logging.ERROR, "", 0, "Failed to pull task", None, sys.exc_info())
+    assert InWords().filter(record)
+    line = config["formatters"]["line"]["()"]().format(record)
+    assert "Failed to pull task" in line
+    assert words in line
+    assert "Traceback" not in line
+    assert "\n" not in line

@@ -1,19 +1,41 @@
 """What comes before serving: the database, the recordings folder, the static files; and what is refused."""
 
+import errno
 import io
+import re
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError
 from pytest_django import Settings
 
 from conftest import StartService
 from demo.service import Service, wait_until
 from prosaasil.supervisor import ports
 from recordings import storage
+from recordings.download.errors import StorageError
+from recordings.management.commands.prepare import in_words
 from recordings.tests.rows import READY, recording
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (OSError(errno.ENOSPC, "No space left on device", "/nowhere/file"), "make room on the file system of /"),
+    (OperationalError("disk I/O error"), "The database does not answer: "),
+    (StorageError("Our storage failed: Read-only file system."), "can't be made: Our storage failed"),
+])  # fmt: skip
+def test_what_this_machine_must_put_right_ends_with_3_and_what_to_do(error: Exception, words: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(words)) as raised, in_words():
+        raise error
+    assert raised.value.returncode == 3
+
+
+def test_another_fault_is_not_hidden() -> None:
+    with pytest.raises(PermissionError), in_words():
+        raise PermissionError(errno.EACCES, "Permission denied")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the settings make of the environment."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from prosaasil import environment
 
@@ -40,6 +42,21 @@ def test_the_public_address_follows_from_what_is_bound(tmp_path: Path, bind: str
     assert setting("PUBLIC_URL", tmp_path, BIND=bind) == address
 
 
+@pytest.mark.parametrize("path", ["", "/_recordings/", "/a/b-c_d/"])
+def test_where_nginx_finds_recordings_is_a_path_with_slashes_around_it(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("RECORDINGS_ACCEL", path)
+    assert environment.prefix("RECORDINGS_ACCEL") == path
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "a/", "//", "/a b/", "/a//b/", "/a?b/", "/a\r\nX: y/", "/../"])
+def test_another_path_for_nginx_stops_the_start(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("RECORDINGS_ACCEL", path)
+    with pytest.raises(ImproperlyConfigured, match=r"RECORDINGS_ACCEL.*starts and ends with a slash"):
+        environment.prefix("RECORDINGS_ACCEL")
+
+
 def test_the_data_folder_is_made_for_its_owner(tmp_path: Path) -> None:
     var = tmp_path / "var"
     key = environment.key_file(var / "keys" / "secret_key")
@@ -54,3 +71,14 @@ def test_the_command_line_makes_no_file_for_others(tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "var").rglob("*") if path.is_file()]
     assert tmp_path / "var" / "prosaasil.sqlite3" in files
     assert [path for path in files if path.stat().st_mode & 0o007] == []
+
+
+def test_a_key_that_can_not_be_written_stops_the_start_with_the_file_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("prosaasil.environment.os.open", full)
+    with pytest.raises(ImproperlyConfigured, match=r"keys/secret_key can't be made or read: No space left"):
+        environment.key_file(tmp_path / "keys" / "secret_key")

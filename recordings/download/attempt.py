@@ -135,11 +135,14 @@ def _begun(job: Job, storage: Storage, left: resuming.Leftover | None, total: in
 
 def _write(job: Job, body: Body, part: Part, tell: Callable[[], None]) -> None:
     """The body into the part; as soon as the first bytes tell what it is, so does the transfer."""
-    transfer = job.transfer
+    transfer, head = job.transfer, part.head(audio.HEAD)
     for chunk in body.chunks():
         part.write(chunk)
-        if transfer.content_type is None and part.size >= min(audio.HEAD, body.total or audio.HEAD):
-            transfer.content_type = audio.likely_type(part.path)
+        if transfer.content_type is not None:
+            continue
+        head = (head + chunk)[: audio.HEAD]
+        if len(head) == audio.HEAD or part.size == body.total:
+            transfer.content_type = audio.likely_type(head)
             if job.click:
                 tell()
 

@@ -59,13 +59,8 @@ def inspect(path: Path) -> Audio:
         raise NotAudio("The file begins like audio and does not decode.") from error
 
 
-def likely_type(path: Path) -> str:
-    """The MIME type that the first HEAD bytes promise, "" for none. Only `inspect` knows. Raises StorageError."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError as error:
-        raise StorageError(f"The file could not be read: {error.strerror}.") from error
+def likely_type(head: bytes) -> str:
+    """The MIME type that the first HEAD bytes of a file promise, "" for none. Only `inspect` knows."""
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "audio/wav"
     known = {b"fLaC": "audio/flac", b"OggS": "audio/ogg"}.get(head[:4], "")

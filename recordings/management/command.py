@@ -6,14 +6,18 @@ fit (the database is away, the storage is not there).
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from calls.models import Business
+from prosaasil import trouble
+from recordings.status import iso
 
 
 class SomeFailed(CommandError):
@@ -37,7 +41,22 @@ class EnvironmentUnfit(CommandError):
         super().__init__(message, returncode=3)
 
 
-class ReportingCommand(BaseCommand):
+class PlainCommand(BaseCommand):
+    """A command whose errors begin with “Error:”, whatever they are called in here."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run; from a shell, an error ends with its words and its exit status."""
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            from_shell = getattr(self, "_called_from_command_line", False)  # Django's, in no stub
+            if not from_shell or options.get("traceback") or isinstance(error, SystemCheckError):
+                raise
+            self.stderr.write(f"Error: {error}")
+            sys.exit(error.returncode)
+
+
+class ReportingCommand(PlainCommand):
     """A command that ends with a report. Subclasses write `add_options` and `run`."""
 
     writes: ClassVar[bool] = True
@@ -93,7 +112,7 @@ class ReportingCommand(BaseCommand):
 
     def report(self, facts: Mapping[str, Any], words: str) -> None:
         """The outcome: `facts` as one JSON object with --json, else `words`."""
-        self.stdout.write(json.dumps(facts, ensure_ascii=False, default=str) if self.as_json else words)
+        self.stdout.write(json.dumps(facts, ensure_ascii=False, default=_plain) if self.as_json else words)
 
     @contextmanager
     def progress(self, label: str, total: float | None) -> Iterator[Callable[[float], None]]:
@@ -111,12 +130,15 @@ class ReportingCommand(BaseCommand):
 
 def business_argument(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add `--business SLUG`."""
-    parser.add_argument("--business", metavar="SLUG", required=required, help="The business, by its slug.")
+    words = "The business, by its slug, or by its id, as log lines have it."
+    parser.add_argument("--business", metavar="SLUG", required=required, help=words)
 
 
 def business_named(slug: str) -> Business:
-    """The business of this slug. Raises UsageError, naming those there are."""
+    """The business of this slug, else of this id. Raises UsageError, naming those there are."""
     business = Business.objects.filter(slug=slug).first()
+    if business is None and slug.isdecimal() and len(slug) < _LONGEST_ID:
+        business = Business.objects.filter(pk=int(slug)).first()
     if business is None:
         known = list(Business.objects.values_list("slug", flat=True)[:20])
         hint = f"There are: {', '.join(known)}" if known else "There are none yet; create_business makes one"
@@ -124,14 +146,23 @@ def business_named(slug: str) -> Business:
     return business
 
 
+def counted(count: int, thing: str) -> str:
+    """“1 recording”, “2 recordings”."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+_LONGEST_ID = 19
 _NOT_MIGRATED = "The database has not been set up, or is older than this program. Run: manage.py migrate"
+
+
+def _plain(value: object) -> str | None:
+    return iso(value) if isinstance(value, datetime) else str(value)
 
 
 def _database_words(error: Exception) -> str:
     if _tables_are_missing():
         return _NOT_MIGRATED
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"The database can't be used: {first}"
+    return f"The database can't be used: {trouble.of_database(error)}"
 
 
 def _tables_are_missing() -> bool:

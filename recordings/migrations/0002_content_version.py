@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('recordings', '0001_initial'),
+        ("recordings", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='attempt',
-            name='version',
-            field=models.BigIntegerField(help_text='Which content it wrote: a Unix time.', null=True),
+            model_name="attempt",
+            name="version",
+            field=models.BigIntegerField(help_text="Which content it wrote: a Unix time.", null=True),
         ),
     ]

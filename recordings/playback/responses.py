@@ -29,7 +29,7 @@ _ALWAYS = {
 }
 _PLAIN_RANGE = re.compile("bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")
 _NGINX_JUDGES = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
-_NGINX_ADDS = {"Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified"}
+_NGINX_ADDS = {"Content-Length", "Content-Range", "ETag", "Last-Modified"}
 
 
 class RecordingShrank(Exception):
@@ -88,7 +88,8 @@ def _nginx_agrees(request: HttpRequest, response: HttpResponseBase) -> bool:
 
 def _left_to_nginx(response: HttpResponseBase, path: str) -> HttpResponseBase:
     """What nginx makes an answer of: it adds status, length and validators, and the bytes (X-Accel-Redirect)."""
-    kept = {name: value for name, value in response.items() if name not in _NGINX_ADDS}
+    adds = _NGINX_ADDS if response.status_code == 206 else _NGINX_ADDS | {"Accept-Ranges"}
+    kept = {name: value for name, value in response.items() if name not in adds}
     return HttpResponse(headers={**kept, "X-Accel-Redirect": path})
 
 

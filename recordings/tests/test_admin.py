@@ -125,10 +125,12 @@ def test_one_recording_with_many_attempts_makes_no_query_an_attempt(operator: Cl
             token = f"{more:02}{number:030}"
             Attempt.objects.create(recording=row, token=token, outcome=Outcome.FAILED, ended_at=now())
         with CaptureQueriesContext(connection) as queries:
-            page = text(operator.get(f"{RECORDINGS}{row.pk}/change/"))
+            page = operator.get(f"{RECORDINGS}{row.pk}/change/").content.decode()
         counts.append(len(queries))
     assert counts[0] == counts[1]
-    assert token in page
+    assert page.count('class="field-began"') == 31
+    assert re.search(r"[0-9-]{10}</span> [0-9]{2}:[0-9]{2}:[0-9]{2}</bdi>", page), "to the second"
+    assert token not in page
 
 
 # --- read-only ------------------------------------------------------------------------------------------------------
@@ -330,7 +332,7 @@ def test_a_refused_account_is_shown_and_saving_tries_it_anew(operator: Client, c
     assert "refused by the provider" in text(operator.get("/admin/calls/business/"))
     recording(FAILED, company, reason=Reason.UNAUTHORISED, **FOR_GOOD)
     page = text(account_page(operator, company, secret="right this time"))
-    assert "1 recordings failed because the provider refused the credentials" in page
+    assert "1 recording failed because the provider refused the credentials" in page
     account = ProviderAccount.objects.get(business=company)
     assert (account.broken_since, account.broken_at, account.paused_until) == (None, None, None)
     assert "refused by the provider" not in text(operator.get("/admin/calls/business/"))
@@ -392,3 +394,55 @@ def test_the_admin_knows_every_model_of_ours(operator: Client) -> None:
     names = ("calls_business", "calls_calllog", "recordings_recording", "recordings_attempt")
     assert all(reverse(f"admin:{name}_changelist") for name in names)
     assert Recording.objects.count() == 0
+
+
+# --- in words ------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_says_why_in_words_with_the_code_under_the_pointer(operator: Client) -> None:
+    recording(FAILED, reason=Reason.UNAUTHORISED, **FOR_GOOD)
+    page = operator.get(RECORDINGS).content.decode()
+    assert '<span title="unauthorised">The provider refused our credentials</span>' in page
+    assert "Times are in UTC" in page
+
+
+def test_numbers_read_from_left_to_right_in_hebrew_too(operator: Client) -> None:
+    row = recording()
+    CallLog.objects.filter(pk=row.pk).update(from_number="+97231234567")
+    isolated = '<bdi dir="ltr">+97231234567</bdi>'
+    for path in ("/admin/calls/calllog/", f"/admin/calls/calllog/{row.pk}/change/", f"{RECORDINGS}{row.pk}/change/"):
+        assert isolated in operator.get(path, headers={"accept-language": "he"}).content.decode()
+
+
+def test_an_action_on_rows_that_have_left_the_list_says_so(operator: Client) -> None:
+    row = recording(READY)
+    data = {"action": "download", "_selected_action": [row.pk]}
+    page = text(operator.post(f"{RECORDINGS}?recording_download_status__exact=failed", data, follow=True))
+    assert "None of what you selected is in this list any more" in page
+
+
+def test_the_list_of_businesses_tells_a_pause_only_while_it_lasts(operator: Client, company: Business) -> None:
+    def column() -> str:
+        page = operator.get("/admin/calls/business/").content.decode()
+        return str(re.findall(r'field-paused_until[^>]*">([^<]*)<', page)[0])
+
+    assert column() != "-"
+    ProviderAccount.objects.update(paused_until=now(-1))
+    assert column() == "-"
+
+
+@pytest.mark.parametrize(("facts", "words"), [
+    ({"auth": "none"}, "Not needed."),
+    ({"secret": ""}, "No: type it above."),
+    ({}, "Yes, in this account."),
+    ({"secret_env": "GLOBEX_SECRET"}, "The variable GLOBEX_SECRET is not set where the web runs"),
+    ({"secret_env": "HELD_SECRET"}, "The variable HELD_SECRET is set where the web runs."),
+])  # fmt: skip
+def test_the_page_of_an_account_tells_whether_there_is_a_secret(
+    operator: Client, company: Business, facts: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELD_SECRET", "open sesame")
+    ProviderAccount.objects.filter(business=company).update(**facts)
+    page = text(operator.get(f"/admin/calls/business/{company.pk}/change/"))
+    assert words in page
+    assert "open sesame" not in page

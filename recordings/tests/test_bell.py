@@ -1,11 +1,12 @@
 """The bell: a task in the queue that commits with its row, and a wake-up that is heard at once."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
@@ -13,8 +14,10 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from calls.clock import now
 from recordings import bell
+from recordings.broker import WakingBroker, _give_sign_of_life
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
+from recordings.storage import default_storage
 from recordings.tests.rows import (
     DOWNLOADING,
     FAILED,
@@ -168,3 +171,29 @@ def test_a_run_folder_with_a_long_path_gets_a_short_socket(settings: Settings, t
         bell.wake()
         assert listener.wait(5)
     Path(bell.socket_path("drain-0")).unlink()
+
+
+@pytest.mark.django_db
+def test_a_full_disk_does_not_end_who_writes_down_that_a_task_has_ended(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_args: object) -> bool:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr("django_q.brokers.orm.ORM.acknowledge", full)
+    assert WakingBroker().acknowledge(1) is False
+    assert "can't be written down" in caplog.text
+
+
+def test_a_sign_of_life_names_the_storage_and_is_written_over_the_last_one(settings: Settings, tmp_path: Path) -> None:
+    settings.RUN_DIR = settings.RECORDINGS_ROOT = tmp_path
+    default_storage().prepare()
+    bell.sign_of_life().write_text("x" * 100)
+    os.utime(bell.sign_of_life(), (1, 1))
+    _give_sign_of_life()
+    assert bell.sign_of_life().read_text() == default_storage().marker()
+    assert bell.silent_for() < 5
+    (tmp_path / ".prosaasil-storage").unlink()
+    os.utime(bell.sign_of_life(), (1, 1))
+    _give_sign_of_life()
+    assert (bell.sign_of_life().read_text(), bell.silent_for() < 5) == ("", True)

@@ -51,3 +51,17 @@ def test_a_database_that_was_never_set_up_ends_with_3_and_what_to_run(tmp_path: 
 )
 def test_a_command_line_that_makes_no_sense_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
     assert manage(tmp_path, *arguments).returncode == 2
+
+
+def test_an_error_begins_with_a_plain_word(tmp_path: Path) -> None:
+    done = manage(tmp_path, "import_calls", "-", "--business", "acme")
+    assert done.stderr.startswith("Error: The database has not been set up")
+    database = tmp_path / "prosaasil.sqlite3"
+    assert f"{database}: no such table" not in done.stderr
+
+
+def test_a_database_that_can_not_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prosaasil.sqlite3").mkdir()
+    done = manage(tmp_path, "prepare")
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert f"The database does not answer: {tmp_path / 'prosaasil.sqlite3'}: unable to open" in done.stderr

@@ -1,5 +1,6 @@
 """backfill_recordings, retry_failed_recordings, reset_stuck_recordings: bulk work behind every click."""
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from calls.clock import now
 from calls.models import PRIORITY_BULK, Business, CallLog
 from recordings import bulk
 from recordings.lifecycle import Ask
-from recordings.models import Attempt, Outcome, Recording
+from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import Reason
 from recordings.results import Failed
 from recordings.tests import rows
@@ -47,7 +48,7 @@ def test_a_backfill_queues_what_is_missing_behind_every_click_under_one_bell(wit
         recording(status)
     recording(url=None)
     outcome = run("backfill_recordings", "--json")
-    assert (outcome.code, outcome.report) == (0, {"found": 3, "enqueued": 3, "dry_run": False})
+    assert (outcome.code, outcome.report) == (0, {"found": 3, "enqueued": 3, "cooling_down": 0, "dry_run": False})
     assert {read(row).recording_priority for row in missing} == {PRIORITY_BULK}
     assert bells() == 1
 
@@ -81,7 +82,9 @@ def test_a_bell_that_was_heard_between_two_chunks_is_followed_by_one_for_what_ca
 def test_a_dry_run_of_a_backfill_changes_nothing() -> None:
     recording()
     before = world()
-    assert run("backfill_recordings", "--dry-run", "--json").report == {"found": 1, "enqueued": 0, "dry_run": True}
+    assert run("backfill_recordings", "--dry-run", "--json").report == {
+        "found": 1, "enqueued": 0, "cooling_down": 0, "dry_run": True,
+    }  # fmt: skip
     assert world() == before
 
 
@@ -107,7 +110,9 @@ def test_a_backfill_can_be_kept_to_a_business_to_days_in_its_zone_and_to_the_new
 
 
 @pytest.mark.parametrize("options", [
-    ["--since", "yesterday"], ["--until", "2026-13-01"], ["--business", "nobody"], ["--limit", "0"], ["--limit", "x"],
+    ["--since", "yesterday"], ["--since", "2026-02-02", "--until", "2026-02-01"],
+    ["--since", "2026-02-02T10:00", "--until", "2026-02-02T09:00Z"], ["--until", "2026-13-01"],
+    ["--business", "nobody"], ["--limit", "0"], ["--limit", "x"],
 ])  # fmt: skip
 def test_a_backfill_of_what_can_not_be_is_a_usage_error_and_queues_nothing(options: list[str]) -> None:
     recording()
@@ -137,12 +142,28 @@ def test_waiting_ends_when_all_are_downloaded_or_have_failed_and_tells_how_many(
     monkeypatch.setattr(time, "sleep", work)
     outcome = run("backfill_recordings", "--wait", "--json")
     assert outcome.code == 1
-    assert outcome.report == {"found": 3, "enqueued": 3, "dry_run": False, "ready": 2, "failed": 1}
+    assert (outcome.report["enqueued"], outcome.report["ready"], outcome.report["failed"]) == (3, 2, 1)
     assert "recording_stats" in outcome.err
 
 
 def test_waiting_for_nothing_ends_at_once() -> None:
     assert run("backfill_recordings", "--wait").code == 0
+
+
+def test_a_backfill_tells_of_those_that_cool_down() -> None:
+    recording(), recording(last_enqueue_at=now(-5)), recording(last_enqueue_at=now(-5))
+    assert "Queued 1 missing recording. 2 left out: queued less than a minute ago" in run("backfill_recordings").out
+
+
+def test_a_business_is_found_by_the_id_that_log_lines_have() -> None:
+    mine, other = recording(owner=business("globex")), recording()
+    run("backfill_recordings", "--business", str(mine.business_id))
+    assert queued() == {mine.pk}
+    digits = business(str(mine.business_id))
+    CallLog.objects.filter(pk=other.pk).update(business=digits)
+    run("backfill_recordings", "--business", digits.slug)
+    assert other.pk in queued(), "a slug comes first"
+    assert run("backfill_recordings", "--business", "9" * 30).code == 2
 
 
 # --- retry ----------------------------------------------------------------------------------------------------------
@@ -203,7 +224,7 @@ def test_a_reset_releases_what_has_been_silent_for_so_long(witness: Witness) -> 
     assert set(Attempt.objects.values_list("outcome", flat=True)) == {Outcome.CRASHED}
 
 
-@pytest.mark.parametrize("text", ["29s", "0", "ten minutes", "-5m", ""])
+@pytest.mark.parametrize("text", ["29s", "0", "ten minutes", "-5m", "", "366d", "999999d"])
 def test_a_reset_after_less_than_a_lease_or_after_no_time_at_all_is_a_usage_error(text: str) -> None:
     row = recording(DOWNLOADING)
     rows.pass_time(31)
@@ -254,6 +275,29 @@ def test_the_stats_tell_why_whose_what_waits_longest_and_what_is_downloading() -
     assert oldest.call_sid in words
     assert "for good" in words
     assert run("recording_stats", "--business", "globex", "--json").report["statuses"]["queued"] == 1
+
+
+def test_the_stats_tell_what_is_retried_what_was_given_up_and_which_accounts_are_in_trouble() -> None:
+    globex, initech, fine = business("globex"), business("initech"), business("fine")
+    recording(FAILED, globex), recording(FAILED, globex, next_retry_at=None)
+    recording(FAILED, initech, reason=Reason.UNAUTHORISED, **FOR_GOOD)
+    ProviderAccount.objects.filter(business=globex).update(paused_until=now(60))
+    ProviderAccount.objects.filter(business=initech).update(broken_since=now(-60), broken_at=now())
+    ProviderAccount.objects.filter(business=fine).update(paused_until=now(-60))
+    report = run("recording_stats", "--json").report
+    assert report["failed"] == {"will_be_retried": 1, "given_up": 2}
+    columns = ("business", "reason", "count", "will_be_retried")
+    reasons = [tuple(row[column] for column in columns) for row in report["business_reasons"]]
+    assert reasons == [("globex", "stalled", 2, 1), ("initech", "unauthorised", 1, 0)]
+    paused, refused = report["accounts"]
+    assert (paused["business"], paused["refused_since"], refused["business"], refused["paused_until"]) == (
+        "globex", None, "initech", None,
+    )  # fmt: skip
+    for moment in (paused["paused_until"], refused["refused_since"]):
+        assert re.fullmatch(r"[0-9-]{10}T[0-9:.]+Z", moment)
+    words = run("recording_stats").out
+    assert "1 will be retried, 1 given up" in words
+    assert f"initech (business={initech.pk}): refused by its provider since" in words
 
 
 def test_the_stats_of_nothing_are_zeros() -> None:

@@ -1,6 +1,7 @@
 """reconcile_recordings: rows against real files, both ways; a second run and a dry run change nothing."""
 
 import hashlib
+import logging
 import os
 import random
 import uuid
@@ -144,7 +145,8 @@ def damage(kind: str, row: CallLog, plan: Plan) -> None:
             put(row, half if kind == "halved" else WHOLE + b"more", own)
             plan.counts["damaged"] += 1
         case "missing_whole" | "failed_whole":
-            plan.files.add(put(row))
+            name = put(row)
+            plan.files |= {name, f"{name}.peaks"}
             plan.counts["adopted"] += 1
         case "missing_half" | "queued":
             plan.files.add(put(row, half))
@@ -167,13 +169,15 @@ def test_a_thousand_rows_with_files_deleted_added_and_halved_are_right_afterward
     assert (world(), files()) == (after, kept)
 
 
-def test_a_dry_run_changes_neither_a_row_nor_a_file() -> None:
+def test_a_dry_run_changes_neither_a_row_nor_a_file(caplog: pytest.LogCaptureFixture) -> None:
     lost, halved, whole = ready(), ready(), recording(MISSING)
     path(lost).unlink()
     path(halved).write_bytes(WHOLE[:100])
     put(whole), put(ready())
     before, kept = world(), files()
+    caplog.set_level(logging.INFO, logger="recordings")
     assert reconcile("--dry-run") == {"lost": 1, "damaged": 1, "adopted": 1, "orphans_removed": 1}
+    assert caplog.records == [], "nor does the log say so"
     assert (world(), files()) == (before, kept)
 
 

@@ -1,6 +1,7 @@
 """recordings/health.py: is the process alive, and can it do its work?"""
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +11,10 @@ from django.db import OperationalError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from recordings.tests.api import storage  # noqa: F401  (a fixture)
+from calls.tests.factories import make_member
+from recordings.storage import default_storage
+from recordings.tests.api import program_of, storage  # noqa: F401  (a fixture)
+from recordings.tests.rows import READY, recording
 
 
 @pytest.fixture
@@ -87,3 +91,43 @@ def test_a_database_that_does_not_answer_is_named_without_its_address(
 
     monkeypatch.setattr("recordings.health.connection.cursor", refuse)
     assert ready() == (503, WELL | {"database": "does not answer"})
+
+
+@pytest.mark.django_db
+def test_a_full_disk_is_not_ready_and_is_told_in_bytes(alive: Path, storage: Path, settings: Settings) -> None:  # noqa: F811
+    settings.RECORDINGS_MIN_FREE_BYTES = 10**15
+    status, checks = ready()
+    assert status == 503
+    assert re.fullmatch(r"full: [0-9]+ bytes free, 1000000000000000 wanted", checks["storage"])
+
+
+@pytest.mark.django_db
+def test_a_storage_that_is_away_is_told_once_a_minute_with_its_folder(
+    alive: Path,
+    storage: Path,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recordings.away._next", 0.0)
+    alive.write_text(default_storage().marker())
+    shutil.rmtree(storage)
+    for _ in range(3):
+        assert ready() == (503, WELL | {"storage": "its marker file is not there"}), "the workers are not to blame"
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "The storage of recordings is away")
+    assert record.folder == str(storage)  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db
+def test_plays_without_a_storage_are_one_line_a_minute_and_not_one_a_request(
+    storage: Path,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recordings.away._next", 0.0)
+    row = recording(READY)
+    shutil.rmtree(storage)
+    client = program_of(make_member(row.business))
+    answers = [client.get(f"/api/recordings/{row.call_sid}/stream").status_code for _ in range(3)]
+    assert answers == [503, 503, 503]
+    assert [record.getMessage() for record in caplog.records] == ["The storage of recordings is away"]

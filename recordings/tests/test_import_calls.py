@@ -210,6 +210,17 @@ def test_another_recording_of_the_same_call_is_reported_and_not_taken(acme: Busi
     assert (row["recording_sid"], row["recording_url"], row["agent"]) == ("RE1", URL + "RE1", "Noa")
 
 
+def test_calls_with_nothing_to_play_are_counted(acme: Business, import_calls: Importer) -> None:
+    make_recording(acme, call_sid="CA1", recording_url=URL + "RE1")
+    lines = (
+        {"call_sid": "CA1", "agent": "Noa"},
+        {"call_sid": "CA2", "started_at": START},
+        {"call_sid": "CA3", "started_at": START, "recording_url": URL + "RE3"},
+    )
+    assert import_calls(acme, *lines).count("created", "changed", "no_recording") == [2, 1, 1]
+    assert "1 without a recording_url, so with nothing to play" in import_calls(acme, *lines, options=()).out
+
+
 def test_a_host_that_the_account_does_not_allow_is_kept(acme: Business, import_calls: Importer) -> None:
     make_account(acme, hosts="api.twilio.com")
     outcome = import_calls(

@@ -1,13 +1,16 @@
 """Recent calls, one call, login, language and the error pages, as a browser gets them without running a script."""
 
+import gzip
 import html
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -20,6 +23,7 @@ from calls.tests.factories import make_business, make_call, make_manager, make_m
 from recordings import pages
 from recordings.models import Recording
 from recordings.reasons import Reason
+from recordings.status import version
 
 pytestmark = pytest.mark.django_db
 QUERIES = 5
@@ -154,10 +158,16 @@ def test_a_page_load_writes_nothing_and_rings_no_bell(business: Business, listen
 def test_the_page_names_no_audio_and_runs_nothing_that_stands_in_it(business: Business, listener: Client) -> None:
     make_recording(business, "ready")
     page = source(listener.get("/"))
-    assert re.findall(r"<audio[^>]*>", page) == ['<audio controls preload="none">']
+    assert re.findall(r"<audio[^>]*>", page) == ['<audio preload="none">']
     assert re.findall(r"<script(?![^>]*(?:src=|application/json))", page) == []
     assert re.findall(r"<[^>]* (?:style|on\w+)=", page) == []
     assert "<style" not in page
+
+
+def test_the_player_weighs_little() -> None:
+    folder = Path(settings.BASE_DIR) / "recordings" / "static" / "recordings"
+    files = [*sorted(set(folder.glob("*.js")) - {folder / "api-docs.js"}), folder / "player.css"]
+    assert len(gzip.compress(b"".join(file.read_bytes() for file in files), 9)) <= 12_000
 
 
 # --- rows
@@ -243,6 +253,19 @@ def test_without_a_script_play_leads_to_the_audio_or_to_the_page_of_the_call(
     assert hrefs == [f"/calls/{missing.call_sid}", f"/api/recordings/{ready.call_sid}/stream"]
 
 
+def test_a_row_tells_the_scripts_what_they_would_else_ask_for(business: Business, listener: Client) -> None:
+    ready = make_recording(business, "ready", recording_version=0xBEEF)
+    coming = make_recording(
+        business, "failed", recording_reason=Reason.UNREACHABLE, recording_next_retry_at=timezone.now()
+    )
+    make_recording(business)
+    page = source(listener.get("/"))
+    assert f'data-version="{version(ready)}"' in page
+    assert 'data-duration="1.5"' in page
+    rows = re.findall(r'data-call-sid="([^"]+)"([^>]*)>', page)
+    assert [sid for sid, rest in rows if "data-coming" in rest] == [coming.call_sid]
+
+
 def test_the_scripts_are_told_who_plays_and_every_word(manager: Client) -> None:
     page = source(manager.get("/"))
     found = re.search(r'<script id="player-words" type="application/json">(.*?)</script>', page)
@@ -304,6 +327,36 @@ def test_older_and_newer_lead_through_all_calls_and_keep_the_filters(business: B
     assert sids(listener.get(f"/{link(second, 'prev')}")) == sids(first)
 
 
+# --- filters that are kept
+
+
+def test_the_filters_are_kept_until_all_calls_are_shown(business: Business, listener: Client) -> None:
+    make_call(business, agent="Noa & Co")
+    listener.get("/", {"agent": "Noa & Co", "search": "054", "since": "2026-01-01", "recording": ""})
+    response = listener.get("/")
+    assert (response.status_code, response["Location"]) == (302, "/?agent=Noa+%26+Co")
+    assert listener.get("/", {"search": "054"}).status_code == 200  # other filters: those of before are forgotten
+    assert listener.get("/").status_code == 200
+    listener.get("/", {"direction": "inbound"})
+    assert "?all=1" in source(listener.get("/", {"direction": "inbound"}))
+    assert listener.get("/", {"all": "1"})["Location"] == "/"
+    assert listener.get("/").status_code == 200
+
+
+def test_filters_are_kept_for_their_member_only(business: Business, listener: Client) -> None:
+    listener.get("/", {"agent": "Noa"})
+    listener.force_login(make_member(business, "other").user)
+    assert listener.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("kept", ["{pk}?direction=sideways", "{pk}?", "{pk}", "?", "{pk}?next=//evil.example", "é\0"])
+def test_kept_filters_that_make_no_sense_are_ignored(business: Business, kept: str) -> None:
+    member = make_member(business)
+    client = client_of(member)
+    client.cookies["filters"] = kept.format(pk=member.pk)
+    assert client.get("/").status_code == 200
+
+
 NONSENSE = [
     {"recording": "lost"}, {"direction": "sideways"}, {"since": "yesterday"}, {"until": "2026-99-99"}, {"status": "x"},
     {"updated_since": "never"}, {"search": "a\0b"}, {"search": "x" * 1000}, {"cursor": "nonsense"},
@@ -361,6 +414,32 @@ def test_the_page_of_a_call_plays_a_ready_recording_by_itself_and_loads_no_audio
     row = make_recording(business, "ready")
     page = source(listener.get(f"/calls/{row.call_sid}"))
     assert f'preload="none" src="/api/recordings/{row.call_sid}/stream"' in page
+
+
+@pytest.mark.parametrize(("moment", "at"), [("192", "192.0"), ("0.5", "0.5"), ("299", "299.0")])
+def test_a_link_to_a_moment_opens_the_call_there(business: Business, listener: Client, moment: str, at: str) -> None:
+    row = make_recording(business, duration=300)
+    assert f'data-at="{at}"' in source(listener.get(f"/calls/{row.call_sid}", {"t": moment}))
+    assert f'data-at="{at}"' in source(
+        listener.get(f"/calls/{row.call_sid}?t={moment}", headers={"Accept-Language": "he"})
+    )
+
+
+@pytest.mark.parametrize("moment", ["", "0", "-5", "300", "1e2", "nan", "3:12", "٣", "9" * 400, "1 ", "x\0"])
+def test_a_moment_that_is_not_in_the_call_is_ignored(business: Business, listener: Client, moment: str) -> None:
+    row = make_recording(business, duration=300)
+    response = listener.get(f"/calls/{row.call_sid}", {"t": moment})
+    assert response.status_code == 200
+    assert "data-at" not in source(response)
+
+
+def test_a_link_to_a_moment_survives_the_login(business: Business) -> None:
+    row, member, client = make_recording(business), make_member(business), Client()
+    asked = f"/calls/{row.call_sid}?t=192"
+    login = client.get(asked)["Location"]
+    (after,) = parse_qs(urlsplit(login).query)["next"]
+    response = client.post("/login/", {"username": member.user.get_username(), "password": "secret", "next": after})
+    assert response["Location"] == asked
 
 
 def test_asking_on_the_page_of_a_call_queues_once(business: Business, listener: Client) -> None:

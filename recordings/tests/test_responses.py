@@ -234,3 +234,54 @@ def test_a_file_name_cannot_leave_its_header(filename: str, header: str, ask: As
 
 def test_the_etag_has_the_form_that_nginx_gives_the_same_file() -> None:
     assert strong_etag(MODIFIED + 0.999, 200) == '"65f1a2b3-c8"'
+
+
+# --- left to nginx
+
+
+def left(file: BinaryIO, method: str = "GET", **headers: str) -> HttpResponseBase:
+    asked = RequestFactory().generic(method, "/", headers={key.replace("_", "-"): headers[key] for key in headers})
+    return audio_response(asked, file, content_type="audio/wav", filename="CA1.wav", nginx_path="/_recordings/1/abc")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-"}, {"Range": "bytes=-5"}, {"If_Range": ETAG}])
+def test_the_bytes_are_left_to_nginx_and_the_file_is_closed(headers: dict[str, str], file: BinaryIO) -> None:
+    response = left(file, **headers)
+    assert (response.status_code, response["X-Accel-Redirect"]) == (200, "/_recordings/1/abc")
+    assert (response["Content-Type"], response["Cache-Control"]) == ("audio/wav", "private, no-cache")
+    assert response["Content-Disposition"] == 'inline; filename="CA1.wav"'
+    assert not {"ETag", "Last-Modified", "Content-Length", "Content-Range"} & set(response.headers)
+    assert not response.streaming
+    assert body(response) == b""
+    assert file.closed
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (304, {"If_None_Match": ETAG}),
+        (416, {"Range": f"bytes={SIZE}-"}),
+        (200, {"Range": "bytes=5-4"}),
+        (200, {"Range": "bytes=0-1,5-6"}),
+        (200, {"Range": "bytes=5-", "If_Range": '"other"'}),
+        (206, {"Range": "bytes=, 5-9"}),
+        (206, {"Range": "bytes=5-9", "If_Match": '"other"'}),
+        (200, {"If_None_Match": '"other"'}),
+        (200, {"If_Modified_Since": "Wed, 13 Mar 2024 12:57:22 GMT"}),
+    ],
+)
+def test_what_nginx_would_answer_in_another_way_is_answered_here(
+    status: int, headers: dict[str, str], file: BinaryIO
+) -> None:
+    response = left(file, **headers)
+    assert response.status_code == status
+    assert "X-Accel-Redirect" not in response
+    body(response)
+    assert file.closed
+
+
+def test_a_head_is_answered_here(file: BinaryIO) -> None:
+    response = left(file, "HEAD")
+    assert (response.status_code, response["Content-Length"]) == (200, str(SIZE))
+    assert "X-Accel-Redirect" not in response
+    assert file.closed

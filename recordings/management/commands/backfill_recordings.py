@@ -2,7 +2,8 @@
 
 import argparse
 import time
-from datetime import datetime
+from datetime import date, datetime
+from datetime import time as time_of_day
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,14 @@ from calls.filters import CallFilter
 from calls.models import Business, CallLog, RecordingStatus
 from recordings.bulk import queue_all
 from recordings.lifecycle import Ask, RecordingQuerySet
-from recordings.management.command import ReportingCommand, SomeFailed, UsageError, business_argument, business_named
+from recordings.management.command import (
+    ReportingCommand,
+    SomeFailed,
+    UsageError,
+    business_argument,
+    business_named,
+    counted,
+)
 from recordings.models import Recording
 
 LOOK_EVERY = 1.0
@@ -47,16 +55,19 @@ class Command(ReportingCommand):
         """Choose, queue, and wait if asked to."""
         business = business_named(options["business"]) if options["business"] else None
         scope = _in_scope(business, options["since"], options["until"])
-        missing = scope.filter(recording_download_status=RecordingStatus.MISSING).queueable(Ask.PERSON)
-        pks = list(missing.order_by("-started_at", "-pk").values_list("pk", flat=True)[: options["limit"]])
-        facts: dict[str, Any] = {"found": len(pks), "enqueued": 0, "dry_run": self.dry_run}
+        missing = scope.filter(recording_download_status=RecordingStatus.MISSING)
+        may = missing.queueable(Ask.PERSON)
+        pks = list(may.order_by("-started_at", "-pk").values_list("pk", flat=True)[: options["limit"]])
+        cooling = missing.count() - (len(pks) if options["limit"] is None else may.count())
+        facts: dict[str, Any] = {"found": len(pks), "enqueued": 0, "cooling_down": cooling, "dry_run": self.dry_run}
+        left = f" {cooling} left out: queued less than a minute ago; ask again in a minute." if cooling else ""
         if self.dry_run:
-            self.report(facts, f"Would queue {len(pks)} missing recordings.")
+            self.report(facts, f"Would queue {counted(len(pks), 'missing recording')}.{left}")
             return
         began = _clock()
         with self.progress("Queueing", len(pks)) as advance:
             facts["enqueued"] = queue_all(pks, Ask.PERSON, advance)
-        words = f"Queued {facts['enqueued']} missing recordings."
+        words = f"Queued {counted(facts['enqueued'], 'missing recording')}.{left}"
         if options["wait"]:
             self.say(words)
             asked = scope.filter(recording_last_enqueue_at__gte=began) if facts["enqueued"] else scope.none()
@@ -64,7 +75,8 @@ class Command(ReportingCommand):
             words = f"{facts['ready']} downloaded, {facts['failed']} failed."
         self.report(facts, words)
         if facts.get("failed"):
-            raise SomeFailed(f"{facts['failed']} recordings could not be downloaded; recording_stats says why.")
+            failed = counted(facts["failed"], "recording")
+            raise SomeFailed(f"{failed} could not be downloaded; recording_stats says why.")
 
     def _wait(self, asked: QuerySet[CallLog], count: int) -> dict[str, int]:
         """Look once a second until nothing of it is under way; retries that are still to come are waited for."""
@@ -92,8 +104,18 @@ def _in_scope(business: Business | None, since: str | None, until: str | None) -
     times = CallFilter({"since": since or "", "until": until or ""}, rows, zone=zone)
     if not times.is_valid():
         raise UsageError("; ".join(f"--{name}: {problem[0]}" for name, problem in times.errors.items()))
+    first, last = (_moment(times.form.cleaned_data[name], zone) for name in ("since", "until"))
+    if first and last and first > last:
+        raise UsageError(f"--since {since} is later than --until {until}: no call can be in between.")
     found: RecordingQuerySet = times.qs
     return found
+
+
+def _moment(value: date | datetime | None, zone: ZoneInfo) -> datetime | None:
+    """Something to compare: a day as its beginning."""
+    if value is None or isinstance(value, datetime):
+        return value.replace(tzinfo=zone) if value and value.tzinfo is None else value
+    return datetime.combine(value, time_of_day.min, zone)
 
 
 def _clock() -> datetime | None:

@@ -45,8 +45,8 @@ class Command(ReportingCommand):
         slug = options["slug"]
         existing = Business.objects.filter(slug=slug).first()
         if existing is not None:
-            where = f"{settings.PUBLIC_URL}/admin/calls/business/{existing.pk}/change/"
-            raise UsageError(f"There is a business “{slug}” already; nothing was changed. To change it: {where}")
+            words = f"There is a business “{slug}” already; nothing was changed. To change it: {_page(existing)}"
+            raise UsageError(words)
         business = Business(slug=slug, name=options["name"].strip(), timezone=options["timezone"])
         account = ProviderAccount(
             kind=options["provider"],
@@ -57,12 +57,12 @@ class Command(ReportingCommand):
             secret_env=options["secret_env"].strip(),
         )
         _check(business, account)
-        notes = _notes(account)
         if not self.dry_run:
             with transaction.atomic():
                 business.save()
                 account.business = business
                 account.save()
+        notes = _notes(business, account)
         for note in notes:
             self.warn(note)
         facts = {"business": slug, "created": not self.dry_run, "dry_run": self.dry_run, "notes": notes}
@@ -99,7 +99,13 @@ def _check_login(account: ProviderAccount) -> None:
         raise ValidationError("--secret-env goes with --auth basic or bearer.")
 
 
-def _notes(account: ProviderAccount) -> list[str]:
+def _page(business: Business) -> str:
+    """Where the admin shows it; the list while it is not saved."""
+    page = f"{business.pk}/change/" if business.pk else ""
+    return f"{settings.PUBLIC_URL}/admin/calls/business/{page}"
+
+
+def _notes(business: Business, account: ProviderAccount) -> list[str]:
     """What works, but not yet or not for long."""
     notes = []
     if not names_its_own_host(account.base_url, account.hosts):
@@ -107,7 +113,7 @@ def _notes(account: ProviderAccount) -> list[str]:
     if account.auth == ProviderAccount.Auth.NONE:
         return notes
     if not account.secret_env:
-        notes.append(f"No --secret-env: set the secret at {settings.PUBLIC_URL}/admin/recordings/provideraccount/")
+        notes.append(f"No --secret-env: set the secret at {_page(business)}")
     elif not os.environ.get(account.secret_env):
         notes.append(f"{account.secret_env} is not set here; it must be where the service runs.")
     return notes

@@ -29,7 +29,11 @@ class Command(ReportingCommand):
         parser.add_argument("user", metavar="USER", help="The user name.")
         business_argument(parser)
         parser.add_argument("--role", required=True, choices=Member.Role.values)
-        parser.add_argument("--password-stdin", action="store_true", help="Read the password from standard input.")
+        parser.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="Ask for the password in a terminal, else read a line of standard input: 8 characters at least.",
+        )
         parser.add_argument("--token", action="store_true", help="Make a token for the REST API, and print it last.")
 
     def run(self, **options: Any) -> None:

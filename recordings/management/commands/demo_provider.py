@@ -6,10 +6,11 @@ import signal
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from demo.provider import Provider
+from recordings.management.command import PlainCommand
 
 ENVIRONMENT = 3
 """Exit status: something on this machine is not as it must be."""
@@ -22,7 +23,7 @@ def port_number(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     """Runs in the foreground, on loopback only, until SIGTERM or SIGINT."""
 
     help = (

@@ -12,7 +12,14 @@ from django.core.management.base import CommandParser
 from calls.importing import BadLine, CallFile
 from calls.models import Business
 from recordings.importing import Counts, Import
-from recordings.management.command import ReportingCommand, SomeFailed, UsageError, business_argument, business_named
+from recordings.management.command import (
+    ReportingCommand,
+    SomeFailed,
+    UsageError,
+    business_argument,
+    business_named,
+    counted,
+)
 
 _SHOWN_ON_A_TERMINAL = 100
 
@@ -80,9 +87,11 @@ class Command(ReportingCommand):
             )
             if counts.other_recording:
                 words += f", {counts.other_recording} with another recording than the call has"
+            if counts.no_recording:
+                words += f"; {counts.no_recording} without a recording_url, so with nothing to play"
             self.say(f"{'Would import' if self.dry_run else 'Imported'} into {business.slug}: {words}.")
         if not counts.all_taken:
-            raise SomeFailed(f"{counts.bad + counts.other_recording} lines were not taken as they are.")
+            raise SomeFailed(f"Not taken as they are: {counted(counts.bad + counts.other_recording, 'line')}.")
 
 
 @contextmanager

@@ -3,24 +3,29 @@
 import hashlib
 import json
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
-from django.db import connection
+from django.core.management.base import CommandError
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from calls.models import CallLog
+from prosaasil import trouble
 from prosaasil.environment import private_folder
+from recordings.download.errors import StorageError
+from recordings.management.command import PlainCommand
 from recordings.storage import StorageAway, default_storage
 
 UNUSED = ["redoc"]  # half of all bytes of the API's documentation; ours is Swagger UI's
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     """Before the first start and after each new version; `serve --prepare` does it too."""
 
     help = "Migrate the database, mark the recordings folder, collect the static files. Safe to repeat."
@@ -36,10 +41,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Each step says what it does only when there is something to do."""
-        private_folder(settings.PROSAASIL_VAR)
-        self._database()
-        self._storage(new=options["new_storage"])
-        self._static_files()
+        with in_words():
+            private_folder(settings.PROSAASIL_VAR)
+            self._database()
+            self._storage(new=options["new_storage"])
+            self._static_files()
 
     def _database(self) -> None:
         if unapplied_migrations():
@@ -76,6 +82,31 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=UNUSED)
         stamp.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         stamp.write_text(sources)
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn a database that does not answer and a disk that takes nothing into exit 3 and what to do."""
+    try:
+        yield
+    except OperationalError as error:
+        words = f"The database does not answer: {trouble.of_database(error)}"
+    except StorageError as error:
+        words = _joined(
+            f"The recordings folder {settings.RECORDINGS_ROOT} can't be made: {error.detail.rstrip('.')}",
+            trouble.of_disk(settings.RECORDINGS_ROOT),
+        )
+    except OSError as error:
+        if not trouble.is_full(error):
+            raise
+        words = _joined(str(error), trouble.of_disk(Path(error.filename or settings.PROSAASIL_VAR), error))
+    else:
+        return
+    raise CommandError(words, returncode=3)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
 def _forget_copies(manifest: Path) -> None:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from recordings.download.reconcile import Findings, Reconciliation
 from recordings.management.command import EnvironmentUnfit, ReportingCommand
 from recordings.models import Recording
-from recordings.storage import StorageAway, default_storage
+from recordings.storage import MARKER, StorageAway, default_storage
 
 SHOWN = 20
 
@@ -41,7 +41,7 @@ class Command(ReportingCommand):
 
 def _away(findings: Findings) -> str:
     done = f" {findings.changed} had been put right before." if findings.changed else " Nothing was changed."
-    return f"The storage is away: its marker file can't be opened.{done}"
+    return f"The storage is away: {default_storage().root / MARKER} can't be opened.{done}"
 
 
 def _words(findings: Findings, dry_run: bool) -> str:
@@ -52,6 +52,7 @@ def _words(findings: Findings, dry_run: bool) -> str:
         f"{findings.adopted:8} whole file found: now ready",
         f"{findings.orphans_removed:8} files that nothing uses: removed",
         f"{findings.parts_removed:8} old unfinished files: removed",
+        f"{findings.waveforms_removed:8} waveforms of no recording: removed",
     ]
     if findings.unusable:
         lines.append(f"{findings.unusable:8} files of missing or failed recordings are not whole: left")

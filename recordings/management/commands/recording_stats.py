@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from recordings.management.command import ReportingCommand, business_argument, business_named
-from recordings.models import Recording
+from recordings.models import ProviderAccount, Recording
+from recordings.status import iso
 
 SHOWN = 20
 """Lines for people; --json has them all, up to MOST."""
@@ -27,14 +28,19 @@ class Command(ReportingCommand):
         business_argument(parser, required=False)
 
     def run(self, **options: Any) -> None:
-        """Five queries, whatever the table's size."""
-        rows = Recording.objects.all()
+        """Six queries, whatever the table's size."""
+        rows, accounts = Recording.objects.all(), ProviderAccount.objects.order_by("business__slug")
         if options["business"]:
-            rows = rows.filter(business=business_named(options["business"]))
+            business = business_named(options["business"])
+            rows, accounts = rows.filter(business=business), accounts.filter(business=business)
+        by_business = _reasons(rows)
         facts = {
             "statuses": rows.counts(),
-            "reasons": _reasons(rows),
+            "failed": _fates(by_business),
+            "reasons": _of_all(by_business),
             "businesses": _businesses(rows),
+            "business_reasons": by_business,
+            "accounts": _troubled(accounts),
             "oldest_queued": _oldest_queued(rows),
             "downloading": _downloading(rows),
         }
@@ -42,11 +48,47 @@ class Command(ReportingCommand):
 
 
 def _reasons(rows: QuerySet[CallLog]) -> list[dict[str, Any]]:
+    """Failures by business and reason, and how many of them are tried again by themselves."""
     failed = rows.filter(recording_download_status=RecordingStatus.FAILED).order_by()
-    counted = failed.values("recording_reason", "recording_permanent").annotate(count=Count("pk"))
+    again = Count("pk", filter=Q(recording_next_retry_at__isnull=False))
+    columns = ("business__slug", "business_id", "recording_reason", "recording_permanent")
+    counted = failed.values_list(*columns).annotate(count=Count("pk"), again=again)
     return [
-        {"reason": row["recording_reason"], "permanent": row["recording_permanent"], "count": row["count"]}
-        for row in counted.order_by("-count", "recording_reason")
+        {
+            "business": slug, "business_id": pk, "reason": reason, "permanent": permanent, "count": count,
+            "will_be_retried": again,
+        }
+        for slug, pk, reason, permanent, count, again in counted.order_by("business__slug", "-count", columns[2])
+    ]  # fmt: skip
+
+
+def _of_all(by_business: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same of all businesses, the most frequent first."""
+    sums: dict[tuple[str, bool], list[int]] = {}
+    for row in by_business:
+        total = sums.setdefault((row["reason"], row["permanent"]), [0, 0])
+        total[0] += row["count"]
+        total[1] += row["will_be_retried"]
+    return [
+        {"reason": reason, "permanent": permanent, "count": count, "will_be_retried": again}
+        for (reason, permanent), (count, again) in sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
+    ]
+
+
+def _fates(by_business: list[dict[str, Any]]) -> dict[str, int]:
+    again = sum(row["will_be_retried"] for row in by_business)
+    return {"will_be_retried": again, "given_up": sum(row["count"] for row in by_business) - again}
+
+
+def _troubled(accounts: QuerySet[ProviderAccount]) -> list[dict[str, Any]]:
+    """Accounts that are refused by their provider, or wait because it asked them to."""
+    paused = ProviderAccount.objects.paused().values("pk")
+    troubled = accounts.annotate(is_paused=Q(pk__in=paused)).filter(Q(is_paused=True) | Q(broken_since__isnull=False))
+    return [
+        {"business": slug, "business_id": pk, "refused_since": since, "paused_until": until if paused else None}
+        for slug, pk, since, until, paused in troubled.values_list(
+            "business__slug", "business_id", "broken_since", "paused_until", "is_paused"
+        )
     ]
 
 
@@ -82,16 +124,16 @@ def _told(rows: QuerySet[CallLog], since: str) -> list[dict[str, Any]]:
 def _words(facts: dict[str, Any]) -> str:
     lines = [f"{status:12}{count:10}" for status, count in facts["statuses"].items()]
     if facts["reasons"]:
+        fates = facts["failed"]
+        lines[-1] += f"  ({fates['will_be_retried']} will be retried, {fates['given_up']} given up)"
         lines += ["", "Failed, by reason:"]
-        lines += [
-            f"  {row['reason'] or '-':20}{row['count']:10}{'  for good' if row['permanent'] else ''}"
-            for row in facts["reasons"]
-        ]
+        lines += [f"  {_of_reason(row)}" for row in facts["reasons"]]
     lines += ["", f"{'By business:':22}" + "".join(f"{status:>12}" for status in RecordingStatus.values)]
-    lines += [
-        f"  {slug:20}" + "".join(f"{count:12}" for count in counts.values())
-        for slug, counts in facts["businesses"].items()
-    ]
+    for slug, counts in facts["businesses"].items():
+        lines.append(f"  {slug:20}" + "".join(f"{count:12}" for count in counts.values()))
+        lines += [f"    {_of_reason(row)}" for row in facts["business_reasons"] if row["business"] == slug]
+    if facts["accounts"]:
+        lines += ["", "Accounts:", *(_of_account(account) for account in facts["accounts"])]
     if oldest := facts["oldest_queued"]:
         lines += ["", f"Waiting longest: {oldest['call_sid']} ({oldest['business']}), for {oldest['seconds']:.0f} s"]
     if held := facts["downloading"]:
@@ -99,3 +141,17 @@ def _words(facts: dict[str, Any]) -> str:
         lines += [f"  {row['call_sid']} ({row['business']}), for {row['seconds']:.0f} s" for row in held[:SHOWN]]
         lines += ["  …"] if len(held) > SHOWN else []
     return "\n".join(lines)
+
+
+def _of_reason(row: dict[str, Any]) -> str:
+    again, over = row["will_be_retried"], row["count"] - row["will_be_retried"]
+    fate = "for good" if row["permanent"] else ", ".join(
+        f"{count} {words}" for count, words in ((again, "will be retried"), (over, "given up")) if count
+    )  # fmt: skip
+    return f"{row['reason'] or '-':20}{row['count']:10}  {fate}"
+
+
+def _of_account(account: dict[str, Any]) -> str:
+    what = [f"refused by its provider since {iso(account['refused_since'])}"] if account["refused_since"] else []
+    what += [f"asked to wait until {iso(account['paused_until'])}"] if account["paused_until"] else []
+    return f"  {account['business']} (business={account['business_id']}): {' and '.join(what)}"

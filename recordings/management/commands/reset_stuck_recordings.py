@@ -8,10 +8,11 @@ from django.core.management.base import CommandParser
 
 from calls.models import RecordingStatus
 from recordings.leases import LEASE
-from recordings.management.command import ReportingCommand
+from recordings.management.command import ReportingCommand, counted
 from recordings.models import Recording
 
 _DURATION = re.compile(r"([0-9]{1,6})([smhd]?)")
+LONGEST = 365 * 86_400
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -19,10 +20,12 @@ def duration(text: str) -> int:
     """Seconds, from 90, 90s, 10m, 2h or 1d; at least a lease, since a living worker may be silent for as long."""
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
-        raise argparse.ArgumentTypeError(f"“{text}” is no duration. Use one such as 90s, 10m or 2h.")
+        raise argparse.ArgumentTypeError(f"“{text}” is no duration. Use one such as 90s, 10m, 2h or 1d.")
     seconds = int(match[1]) * _SECONDS[match[2]]
     if seconds < LEASE:
         raise argparse.ArgumentTypeError(f"“{text}” is too short: a working download may be silent for {LEASE}s.")
+    if seconds > LONGEST:
+        raise argparse.ArgumentTypeError(f"“{text}” is too long: at most {LONGEST // _SECONDS['d']}d.")
     return seconds
 
 
@@ -36,9 +39,8 @@ class Command(ReportingCommand):
 
     def add_options(self, parser: CommandParser) -> None:
         """`--older-than`."""
-        parser.add_argument(
-            "--older-than", type=duration, default=600, metavar="TIME", help="Silent for this long: 30s or more (10m)."
-        )
+        words = "Silent for this long, in s, m, h or d: 30s to 365d (10m)."
+        parser.add_argument("--older-than", type=duration, default=600, metavar="TIME", help=words)
 
     def run(self, **options: Any) -> None:
         """The verb decides; a dry run asks its guard."""
@@ -49,5 +51,5 @@ class Command(ReportingCommand):
         else:
             count = Recording.objects.release(silent=silent)
         verb = "Would release" if self.dry_run else "Released"
-        words = f"{verb} {count} downloads without a heartbeat for {silent} s."
+        words = f"{verb} {counted(count, 'download')} without a heartbeat for {silent} s."
         self.report({"released": count, "older_than": silent, "dry_run": self.dry_run}, words)

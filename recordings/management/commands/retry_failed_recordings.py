@@ -8,7 +8,7 @@ from django.db.models import Q
 from calls.models import RecordingStatus
 from recordings.bulk import queue_all
 from recordings.lifecycle import Ask
-from recordings.management.command import ReportingCommand, business_argument, business_named
+from recordings.management.command import ReportingCommand, business_argument, business_named, counted
 from recordings.models import Recording
 from recordings.reasons import PERMANENT, Reason
 
@@ -44,8 +44,8 @@ class Command(ReportingCommand):
         pks = list(rows.filter(wanted).queueable(ask).order_by("-started_at", "-pk").values_list("pk", flat=True))
         facts = {"found": len(pks), "reasons": options["reason"], "dry_run": self.dry_run}
         if self.dry_run:
-            self.report(facts | {"enqueued": 0}, f"Would queue {len(pks)} failed recordings.")
+            self.report(facts | {"enqueued": 0}, f"Would queue {counted(len(pks), 'failed recording')}.")
             return
         with self.progress("Queueing", len(pks)) as advance:
             queued = queue_all(pks, ask, advance)
-        self.report(facts | {"enqueued": queued}, f"Queued {queued} failed recordings.")
+        self.report(facts | {"enqueued": queued}, f"Queued {counted(queued, 'failed recording')}.")

@@ -1,5 +1,6 @@
 """serve: everything on one machine under one process. `./run` is `serve --prepare --demo`."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,8 +15,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, SystemCheckError
-from django.db import OperationalError, connections
+from django.core.management.base import CommandError, SystemCheckError
+from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
 from calls.models import Business
@@ -27,9 +28,12 @@ from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, Leftovers
 from prosaasil.supervisor.supervisor import Supervisor
 from prosaasil.supervisor.sweeper import Sweeper
 from recordings import bell
-from recordings.management.commands.prepare import unapplied_migrations
+from recordings.management.command import PlainCommand
+from recordings.management.commands.prepare import in_words, unapplied_migrations
+from recordings.models import Recording
 
 ENVIRONMENT = 3  # exit status: something on this machine is not as it must be
+BURST = 5.0  # seconds at most that the address is kept back for the first downloads to be logged
 FIRST_STEPS = """
 This database has no business yet. In another terminal:
   .venv/bin/python manage.py createsuperuser
@@ -41,7 +45,7 @@ This database has no business yet. In another terminal:
 """
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     """The supervisor: web, cluster, sweep, and for the demo its provider; one process that ends them all."""
 
     help = "Serve the product on this machine: web, cluster and sweep under one process. SIGTERM or Ctrl-C ends it."
@@ -69,7 +73,7 @@ class Command(BaseCommand):
             )
         run_folder = RunFolder(Path(settings.RUN_DIR))
         try:
-            with run_folder.held():
+            with in_words(), run_folder.held():
                 run_folder.end_leftovers()
                 with ports.hold(settings.BIND, settings.PORT):
                     demo_port = _allow_demo_provider() if options["demo"] else None
@@ -102,8 +106,6 @@ class Command(BaseCommand):
             return "" if Business.objects.exists() else FIRST_STEPS
         except SystemCheckError as error:
             raise _unfit(str(error)) from None
-        except OperationalError as error:
-            raise _unfit(f"The database does not answer: {error}") from None
         finally:
             connections.close_all()
             self.stdout.flush()
@@ -111,13 +113,16 @@ class Command(BaseCommand):
     def _serve(self, run_folder: RunFolder, demo_port: int | None, words: str) -> None:
         os.environ[TOKEN_NAME] = run_folder.token
         sweeper = Sweeper(import_string("recordings.tasks.sweep"))
-        supervisor = Supervisor(_programs(demo_port), started=run_folder.remember)
+        stopping = partial(self._say, "Stopping …")
+        supervisor = Supervisor(_programs(demo_port), started=run_folder.remember, stopping=stopping)
+        self._say("Starting …")
         threading.Thread(target=self._announce, args=(words,), daemon=True).start()
         sweeper.start()
         gone = supervisor.run()
         sweeper.stop(patience=0.5)
         if gone:
             run_folder.forget()
+            self._say("Stopped.")
         if sweeper.is_alive():  # in the middle of a slow statement: the database rolls it back
             os._exit(0)
 
@@ -125,8 +130,23 @@ class Command(BaseCommand):
         """Say where it is, once it is there."""
         while not _healthy():
             time.sleep(0.1)
-        self.stdout.write(f"\nprosaasil is at {settings.PUBLIC_URL}\n{words}Ctrl-C ends it.")
-        self.stdout.flush()
+        _wait_for_the_first_burst()
+        self._say(f"\nprosaasil is at {settings.PUBLIC_URL}\n{words}Ctrl-C ends it.\n")
+
+    def _say(self, words: str) -> None:
+        """A line for whoever started it; nobody may read it any more."""
+        with contextlib.suppress(OSError):
+            self.stdout.write(words)
+            self.stdout.flush()
+
+
+def _wait_for_the_first_burst() -> None:
+    """What was just loaded is downloaded, a log line each, before people read the address; not for long."""
+    until = time.monotonic() + BURST
+    with contextlib.suppress(DatabaseError):
+        while Recording.objects.waiting().exists() and time.monotonic() < until:
+            time.sleep(1.0)  # and as long again for what was claimed last to end
+        connections.close_all()
 
 
 def _unfit(words: str) -> CommandError:
@@ -138,6 +158,9 @@ def _about_the_demo(port: int) -> str:
     lines.append(f"  all of it, at {settings.PUBLIC_URL}/admin/: {OPERATOR} (operator)")
     lines.append(
         f"What the demo provider has seen and can do wrong: http://{ports.LOOPBACK}:{port}/_control/misbehaviours"
+    )
+    lines.append(
+        "That provider fails on purpose for some recordings: their lines “Recording download failed” are meant."
     )
     return "\n".join([f"Demo logins, each with the password {PASSWORD}:", *lines, ""])
 

@@ -1,54 +1,38 @@
-// The two questions that the page asks the server: "please fetch this recording" and "how do these stand?".
+// What the page asks the server.
 
 const ROOT = "/api/recordings/";
-const ANSWER_WITHIN = 30_000; // ms
+export const MOST = 100; // calls in one request
 
-/** The server's no. `kind`: logged_out, unreachable, refused or not_found; `message`: the server's own words, if any. */
+/** `kind`: logged_out, unreachable, refused or not_found. */
 export class Refusal extends Error {
   constructor(kind, message = "") {
-    super(message || kind);
+    super(message);
     this.kind = kind;
-    this.message = message;
   }
 }
 
-/** Ask for one recording, as a person does. Answers its status payload, also where it has failed for good. */
-export async function ask(callSid, { force = false } = {}) {
-  return request(`${encodeURIComponent(callSid)}/download`, {
+export const ask = (callSid, { force } = {}) =>
+  request(`${callSid}/download`, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken() },
-    body: JSON.stringify(force ? { force: true } : {}),
+    body: JSON.stringify({ force }),
   });
+
+export const statuses = async (callSids) => (await request(`status?ids=${callSids.slice(0, MOST)}`)).results;
+
+export const eventsOf = (callSids) => `${ROOT}events?ids=${callSids}`;
+
+export const peaks = (callSid) => request(`${callSid}/peaks`).catch(() => null);
+
+async function request(path, options) {
+  const response = await fetch(ROOT + path, { signal: AbortSignal.timeout(30_000), ...options }).catch(() => null);
+  const body = await response?.json().catch(() => null);
+  if (body && response.ok) return body;
+  if (body?.recording) return body.recording; // a problem that says how it stands
+  const { status } = response ?? {};
+  const kind = { 401: "logged_out", 404: "not_found", 429: "unreachable" }[status] ?? (body && status < 500 ? "refused" : "unreachable");
+  throw new Refusal(kind, body?.detail);
 }
 
-/** The status payloads of up to 100 calls, by call SID, in one request. Those that do not exist are left out. */
-export async function statuses(callSids) {
-  const ids = callSids.slice(0, 100).map(encodeURIComponent).join(",");
-  return (await request(`status?ids=${ids}`)).results;
-}
-
-async function request(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(ROOT + path, {
-      ...options,
-      headers: { Accept: "application/json", ...options.headers },
-      signal: AbortSignal.timeout(ANSWER_WITHIN),
-    });
-  } catch {
-    throw new Refusal("unreachable");
-  }
-  const body = await response.json().catch(() => null);
-  if (body !== null && response.ok) return body;
-  if (body?.recording) return body.recording; // failed for good: the problem document says how it stands
-  if (response.status === 401) throw new Refusal("logged_out");
-  if (response.status === 404) throw new Refusal("not_found");
-  if (body === null || response.status >= 500 || response.status === 429) throw new Refusal("unreachable");
-  throw new Refusal("refused", body.detail);
-}
-
-// From the cookie and not from the page: a login in another tab has given it a new value.
-function csrfToken() {
-  const cookie = document.cookie.split("; ").find((part) => part.startsWith("csrftoken="));
-  return cookie?.split("=")[1] ?? document.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
-}
+// Not from the page: a login in another tab has given it a new value.
+const csrfToken = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? document.querySelector("[name=csrfmiddlewaretoken]").value;

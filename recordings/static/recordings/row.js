@@ -1,57 +1,69 @@
-// One call on the page: its Play button, its words, its next action. Draws what it is told; asks nobody.
+// One call: what is known of its recording. Draws itself; asks nobody.
+
+import { isComing } from "./waiting.js";
 
 /** The next action on a recording. recordings/pages.py decides the same from the row. */
-export function actionFor(payload, isManager) {
-  if (payload.status !== "failed") return "play";
-  if (!payload.permanent) return "retry";
-  return isManager && payload.reason !== "deleted" ? "force" : "";
+export function actionFor({ status, permanent, reason }, isManager) {
+  if (status !== "failed") return "play";
+  if (!permanent) return "retry";
+  return isManager && reason !== "deleted" ? "force" : "";
 }
 
 export class Row {
-  /** `element` carries data-recording, -status, -action, -about and -stream; `words` are the page's. */
-  constructor(element, words) {
-    this.element = element;
-    this.words = words;
-    this.callSid = element.dataset.recording;
-    this.about = element.dataset.about;
-    this.stream = element.dataset.stream;
-    this.label = element.querySelector("[data-label]");
-    this.hint = element.querySelector("[data-hint]");
-    this.play = asButton(element.querySelector("[data-play]"));
-    this.retry = asButton(element.querySelector("[data-retry]"));
-    this.action = element.dataset.action;
+  activity = ""; // "", loading, playing or paused
+  problem = null; // { hint, action }: not the recording's own fault
+
+  attach(element, press) {
+    Object.assign(this, element.dataset, { element });
+    this.isComing = "coming" in element.dataset;
+    for (const part of ["label", "hint", "arriving"]) this[part] = element.querySelector(`[data-${part}]`);
+    this.message = this.hint.textContent;
+    for (const part of ["play", "retry"]) {
+      this[part] = asButton(element.querySelector(`[data-${part}]`));
+      this[part].addEventListener("click", () => press(this));
+    }
   }
 
-  get status() {
-    return this.element.dataset.status;
+  get source() {
+    return `${this.stream}?live=1${this.version ? `&v=${this.version}` : ""}`;
   }
 
-  get isPending() {
-    return this.status === "queued" || this.status === "downloading";
+  get arrived() {
+    return this.status === "ready" ? 1 : this.bytes_total ? this.bytes_done / this.bytes_total : 0;
   }
 
-  /** Draw. `activity`: "", loading, playing or paused. `action`: play, retry, force, login or "". */
-  show({ status = this.status, label, hint = "", action = this.action, activity = "" }) {
-    Object.assign(this.element.dataset, { status, activity });
-    this.action = action;
-    this.label.textContent = label;
-    this.hint.textContent = hint;
-    const hadFocus = [this.play, this.retry].includes(document.activeElement);
-    this.play.hidden = action !== "play";
-    this.retry.hidden = action === "play" || action === "";
-    this.#name(this.play, activity === "playing" ? this.words.pause : this.words.play);
-    this.retry.textContent = action === "login" ? this.words.login : this.words.retry;
-    this.#name(this.retry, this.retry.textContent);
-    this.element.setAttribute("aria-busy", String(activity === "loading"));
-    if (hadFocus) (this.play.hidden ? this.retry : this.play).focus(); // the button that was pressed may have gone
+  learn(payload, isManager) {
+    const duration = payload.duration ?? this.duration;
+    Object.assign(this, payload, { duration, isComing: isComing(payload), action: actionFor(payload, isManager) });
+    if (payload.playable) this.message = ""; // the button says it
   }
 
-  #name(button, verb) {
-    button.setAttribute("aria-label", `${verb}: ${this.about}`);
+  saying({ labels, words }) {
+    if (this.problem) return [words.failed, this.problem.hint];
+    if (!this.activity) return [labels[this.status], this.message];
+    return [words[this.activity], this.activity === "loading" && this.isComing && this.status !== "missing" ? this.message : ""];
+  }
+
+  draw(texts) {
+    const { element, status, activity, arriving, play, retry } = this;
+    const { words } = texts;
+    Object.assign(element.dataset, { status, activity });
+    element.ariaBusy = activity === "loading";
+    [this.label.textContent, this.hint.textContent] = this.saying(texts);
+    const action = activity ? "play" : (this.problem ?? this).action;
+    const hadFocus = [play, retry].includes(document.activeElement);
+    play.hidden = action !== "play";
+    retry.hidden = !play.hidden || !action;
+    retry.textContent = action === "login" ? words.login : words.retry;
+    play.ariaLabel = `${activity === "playing" ? words.pause : words.play}: ${this.about}`;
+    retry.ariaLabel = `${retry.textContent}: ${this.about}`;
+    arriving.hidden = status !== "downloading" || !this.bytes_total;
+    arriving.value = this.arrived;
+    if (hadFocus) (play.hidden ? retry : play).focus(); // the pressed one may have gone
   }
 }
 
-// The server draws links, which work without this script; with it they act at once and are buttons.
+// The server draws links, which work without a script.
 function asButton(link) {
   const button = document.createElement("button");
   button.type = "button";

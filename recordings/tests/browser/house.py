@@ -102,9 +102,23 @@ class Visit:
     def hears(self, sid: str) -> None:
         """Wait until this recording, and no other, is heard: its clock goes on."""
         self.page.locator(f"#call-{sid}[data-activity=playing]").wait_for()
+        before = self.position()
         # Not wait_for_function: that evaluates a string, which the page's policy forbids.
-        wait_until(lambda: self.page.evaluate("document.querySelector('#player audio').currentTime > 0.1"))
-        assert self.page.locator("[data-activity=playing]").count() == 1
+        wait_until(lambda: self.position() > before)
+        assert self.page.locator(".call[data-activity=playing]").count() == 1
+
+    def position(self) -> float:
+        """Seconds at which the player's <audio> stands."""
+        return float(self.page.evaluate("document.querySelector('recording-player audio').currentTime"))
+
+    def press(self, name: str) -> None:
+        """Press a button of the player."""
+        self.player.get_by_role("button", name=name, exact=True).click()
+
+    @property
+    def player(self) -> Locator:
+        """The dock at the foot of the page."""
+        return self.page.locator("recording-player")
 
     def label(self, sid: str) -> str:
         """The word that a row's recording has now."""
@@ -112,7 +126,8 @@ class Visit:
 
     def actions(self) -> list[tuple[str, str]]:
         """What was asked for that may start a download or move audio, each once for all ranges of an <audio>."""
-        return list(dict.fromkeys(one for one in self.asked if not one[1].endswith("/status")))
+        looks = ("/status", "/events", "/peaks")
+        return list(dict.fromkeys(one for one in self.asked if not one[1].endswith(looks)))
 
 
 @contextmanager
@@ -126,4 +141,4 @@ def visit(browser: Browser, house: House, **options: Any) -> Iterator[Visit]:
         page.on("pageerror", lambda error: here.faults.append(str(error)))
         page.on("console", here.overhear)
         yield here
-        assert here.faults == []
+        assert here.faults == [], here.faults

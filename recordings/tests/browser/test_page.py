@@ -6,6 +6,8 @@ from recordings.pages import PAGE_SIZE
 from recordings.tests.browser.conftest import Visiting
 from recordings.tests.browser.house import House
 
+pytestmark = pytest.mark.once
+
 
 def test_loading_a_full_page_asks_for_no_status_and_no_audio(house: House, visiting: Visiting) -> None:
     for number in range(PAGE_SIZE):

@@ -17,10 +17,9 @@ def test_a_missing_recording_is_heard_after_one_press_one_request_and_one_fetch(
         assert here.asked == []
         here.play(sid)
         here.hears(sid)
-        assert here.actions() == [
-            ("POST", f"/api/recordings/{sid}/download"),
-            ("GET", f"/api/recordings/{sid}/stream"),
-        ]
+        assert here.actions() == [("GET", f"/api/recordings/{sid}/stream")]
+        assert here.asked[0] == here.actions()[0]  # first the sound, then news of it
+        here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
     assert house.provider.count("hello-cbr-cold").whole == 1
 
 
@@ -33,12 +32,13 @@ def test_loading_is_said_before_the_server_has_answered(house: House, visiting: 
         def hold(route: Route) -> None:
             held.append(route)
 
-        here.page.route("**/download", hold)
-        with here.page.expect_request("**/download"):
+        here.page.route("**/stream?*", hold)
+        with here.page.expect_request("**/stream?*"):
             here.play(sid)
         assert here.label(sid) == "Loading…"
         assert here.row(sid).get_attribute("aria-busy") == "true"
         assert "Loading…" in here.page.locator("#announcer").inner_text()
+        assert "Loading…" in here.player.inner_text()
         held[0].abort()
 
 
@@ -48,11 +48,13 @@ def test_a_ready_recording_is_heard_without_any_request_but_for_its_audio(house:
         here.log_in(path="/?agent=warm")
         here.play(sid)
         here.hears(sid)
+        here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
         here.open("/?agent=warm")
         here.asked.clear()
         here.play(sid)
         here.hears(sid)
-        assert set(here.asked) == {("GET", f"/api/recordings/{sid}/stream")}
+        assert here.asked[0] == ("GET", f"/api/recordings/{sid}/stream")
+        assert here.actions() == here.asked[:1]
 
 
 def test_a_press_on_what_plays_pauses_it_and_a_press_on_another_stops_it(house: House, visiting: Visiting) -> None:
@@ -68,6 +70,7 @@ def test_a_press_on_what_plays_pauses_it_and_a_press_on_another_stops_it(house: 
         assert here.label(first) == "Ready"
         assert here.page.locator("audio").count() == 1
         here.page.get_by_role("button", name="Close the player").click()
+        assert here.player.is_hidden()
         assert here.page.evaluate("document.querySelector('audio').paused")
         assert here.page.evaluate("document.activeElement.closest('[data-recording]').id") == f"call-{second}"
 
@@ -117,8 +120,7 @@ def test_a_transient_failure_is_waited_out_and_then_heard(house: House, visiting
         here.log_in(path="/?agent=flaky")
         here.play(sid)
         here.hears(sid)
-        assert here.actions()[0] == ("POST", f"/api/recordings/{sid}/download")
-        assert len(here.actions()) == 2
+        assert here.actions() == [("GET", f"/api/recordings/{sid}/stream")]
     assert house.provider.count("hello-cbr-flaky").requests == 2
 
 
@@ -128,6 +130,7 @@ def test_a_ready_recording_whose_file_is_gone_is_fetched_again_and_heard(house: 
         here.log_in(path="/?agent=lost")
         here.play(sid)
         here.hears(sid)
+        here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
         ((name,),) = house.service.sql("SELECT recording_file FROM call_log WHERE call_sid = %s", sid)
         (house.service.var / "recordings" / name).unlink()
         house.service.sql("UPDATE call_log SET recording_ready_at = NULL WHERE call_sid = %s", sid)  # long ago
@@ -143,6 +146,7 @@ def test_a_recording_that_the_browser_cannot_decode_is_said_in_words(house: Hous
         here.log_in(path="/?agent=noise")
         here.play(sid)
         here.hears(sid)
+        here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
         ((name,),) = house.service.sql("SELECT recording_file FROM call_log WHERE call_sid = %s", sid)
         file = house.service.var / "recordings" / name
         file.write_bytes(bytes(file.stat().st_size))
@@ -150,22 +154,46 @@ def test_a_recording_that_the_browser_cannot_decode_is_said_in_words(house: Hous
         here.play(sid)
         here.row(sid).get_by_role("button", name="Try again").wait_for()
         assert "cannot play this recording" in here.row(sid).inner_text()
-        assert here.page.locator("#player").is_hidden()
+        assert "cannot play this recording" in here.player.inner_text()
 
 
-def test_several_that_are_waited_for_are_looked_at_in_one_request(house: House, visiting: Visiting) -> None:
+def test_several_that_are_on_their_way_are_heard_of_on_one_connection(house: House, visiting: Visiting) -> None:
     house.provider.close_gates()
     sids = [house.call("many", f"hello-cbr-{number}-gate-start") for number in range(3)]
     with visiting() as here:
         here.log_in(path="/?agent=many")
-        for sid in sids:
-            here.play(sid)
-        with here.page.expect_request(lambda request: "/recordings/status?" in request.url) as looked:
-            pass
-        assert sorted(looked.value.url.split("ids=")[1].split(",")) == sorted(sids)
+        with here.page.expect_request(lambda request: "/recordings/events?" in request.url) as heard:
+            for sid in sids:
+                here.play(sid)
+        assert sorted(heard.value.url.split("ids=")[1].split(",")) == sorted(sids)
         house.provider.open_gate()
         here.hears(sids[-1])  # the one that was pressed last
         wait_until(lambda: [house.status(sid) for sid in sids] == ["ready"] * 3)
+        for sid in sids[:-1]:
+            here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
+        assert not any(path.endswith("/status") for _, path in here.asked)
+
+
+def test_without_push_they_are_looked_at_in_one_request(house: House, visiting: Visiting) -> None:
+    house.provider.close_gates()
+    sids = [house.call("pushless", f"hello-cbr-pushless-{number}-gate-start") for number in range(2)]
+    with visiting() as here:
+        here.log_in(path="/?agent=pushless")
+        here.page.route("**/recordings/events?*", lambda route: route.fulfill(status=503))
+        # Without live playback too: an <audio> that is answered 202 gives up.
+        here.page.route("**/stream?*", lambda route: route.fulfill(status=202, body="{}"), times=2)
+        for sid in sids:
+            here.play(sid)
+        with here.page.expect_request(lambda request: request.url.count("CA") == 2 and "/status?" in request.url):
+            house.service.sql("SELECT 1")
+        for sid in sids:
+            here.page.evaluate(
+                """sid => fetch(`/api/recordings/${sid}/download`, {method: "POST", headers: {
+                   "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value}})""",
+                sid,
+            )
+        house.provider.open_gate()
+        here.hears(sids[-1])
 
 
 def test_who_was_logged_out_meanwhile_is_led_to_the_login_and_back(house: House, visiting: Visiting) -> None:

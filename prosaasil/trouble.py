@@ -1,0 +1,37 @@
+"""Words for operators about what everything stands on: a disk that is full, a database that does not answer."""
+
+import errno
+import os
+from pathlib import Path
+
+from django.conf import settings
+
+NEARLY_NOTHING = 1 << 20
+"""Bytes. With less than this free, a failed write is the disk's fault."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def is_full(error: OSError) -> bool:
+    """Whether this write failed for want of room."""
+    return error.errno in _FULL
+
+
+def of_disk(folder: Path, error: OSError | None = None) -> str:
+    """What is wrong with the disk of `folder`, and what to do; empty where nothing seems to be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    disk = os.statvfs(folder)
+    if (error is not None and is_full(error)) or disk.f_bavail * disk.f_frsize < NEARLY_NOTHING or not disk.f_favail:
+        return f"The disk is full: make room on the file system of {folder}"
+    return ""
+
+
+def of_database(error: Exception) -> str:
+    """Which database, what it says, and what to do about it where that is known. One line, without the password."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    database = settings.DATABASES["default"]
+    name = str(database["NAME"])
+    if database["ENGINE"].endswith("sqlite3"):
+        return ". ".join(filter(None, (f"{name}: {said}", of_disk(Path(name).parent))))
+    return f"PostgreSQL {name} at {database.get('HOST') or 'localhost'}: {said}"
