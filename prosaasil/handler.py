@@ -5,6 +5,8 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.utils.http import parse_header_parameters
 
+from recordings.playback.turns import turn
+
 
 class Request(WSGIRequest):
     """Django reads the query in the charset of Content-Type as the request is made: `zlib` is a fault then."""
@@ -18,3 +20,10 @@ class Handler(WSGIHandler):
     """The application."""
 
     request_class = Request
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer, up to the body, when it is this request's turn. One that brings a body of its own waits for it."""
+        if environ.get("CONTENT_LENGTH") or environ.get("HTTP_TRANSFER_ENCODING"):
+            return super().__call__(environ, start_response)
+        with turn():
+            return super().__call__(environ, start_response)

@@ -74,6 +74,8 @@ class _Notifications:
             cursor.execute(f"LISTEN {CHANNEL}")
 
     def fileno(self) -> int:
+        if self._connection.closed:
+            raise OSError("The connection is gone.")
         return int(self._connection.fileno())
 
     def clear(self) -> None:

@@ -11,10 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import Error
+from django.db import Error, connection
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
@@ -279,6 +280,7 @@ class Feeds:
     def __init__(self, where: Lookout = lookout) -> None:
         self._where = where
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # SQLite's own way to wait for another writer is to sleep, ever longer
         self._feeds: dict[int, Feed] = {}
 
     def join(self, recording_id: int) -> Feed:
@@ -309,7 +311,8 @@ class Feeds:
         if not feed.may_ask():
             return None
         try:
-            answer: Answer = Recording.objects.ask(row, Ask.PLAY)
+            with self._writing if connection.vendor == "sqlite" else nullcontext():
+                answer: Answer = Recording.objects.ask(row, Ask.PLAY)
             return answer
         finally:
             feed.asked()

@@ -87,7 +87,9 @@ class Lookout:
             while watches := self._present():
                 if time.monotonic() >= self._due:
                     ear = ear or _listen()
-                    self._read(watches, ear)
+                    if not self._read(watches, ear) and ear:
+                        ear.close()
+                        ear = None
                 self._sleep(ear, _ticks(watches))
         finally:
             if ear:
@@ -117,7 +119,8 @@ class Lookout:
         os.close(self._nudge)
         self._nudge = -1
 
-    def _read(self, watches: list[Watch], ear: news.Ear | None) -> None:
+    def _read(self, watches: list[Watch], ear: news.Ear | None) -> bool:
+        """Show them their rows; whether the database answered."""
         since = time.monotonic()
         self._due = since + LOOK_EVERY
         if ear:
@@ -127,17 +130,20 @@ class Lookout:
         except Error:  # they are told when their time is up, if it does not come back
             log.warning("Waiting recordings could not be read", exc_info=True, extra={"action": "wait"})
             close_old_connections()
-            return
+            return False
         for watch in watches:
             watch.see(rows, since)
+        return True
 
     def _sleep(self, ear: news.Ear | None, until_tick: float) -> None:
         """Until news, a nudge, the next tick or the next reading. News that comes too soon waits a little."""
-        nudge = self._nudge
-        ears: list[news.Ear | int] = [nudge] if ear is None else [nudge, ear]
+        nudge, poll = self._nudge, select.poll()  # not select(): a busy process has more than 1024 descriptors
         left = max(0.0, self._due - time.monotonic())
         try:
-            heard = select.select(ears, [], [], min(left, until_tick))[0]
+            poll.register(nudge, select.POLLIN)
+            if ear is not None:
+                poll.register(ear, select.POLLIN)
+            heard = poll.poll(1000 * min(left, until_tick))
         except (OSError, ValueError):  # the ear's connection is gone
             heard = []
             time.sleep(min(LOOK_LATEST, left))

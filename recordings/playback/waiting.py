@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
+from recordings.playback import turns
 from recordings.playback.lookout import Lookout, lookout
 
 LONGEST = 25
@@ -83,7 +84,11 @@ def wait(row: CallLog, seconds: float, where: Lookout = lookout) -> None:
 
 
 def give_up_connection() -> None:
-    """Close this thread's database connection before it is held: many may wait, and connections are few."""
+    """Close this thread's database connection before it is held: many may wait, and connections are few.
+
+    Its turn goes too.
+    """
+    turns.give_up()
     if not connection.in_atomic_block:
         connection.close()
 
