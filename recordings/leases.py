@@ -57,7 +57,7 @@ def next_retry(retry_after: float | None = None) -> Case:
 
 CLAIMED = (
     "business_id", "call_sid", "started_at", "duration", "recording_url", "recording_sid", "recording_priority",
-    "recording_token", "recording_version", "recording_download_status",
+    "recording_token", "recording_version", "recording_started_at", "recording_download_status",
 )  # fmt: skip
 """What a claim reads of a row: what an attempt needs to know."""
 
@@ -127,8 +127,16 @@ class LeaseQuerySet(QuerySet[CallLog]):
             ):
                 return []
             claimed = list(rows.filter(recording_token=token).only(*CLAIMED))
+            # The time as a value, and the same for the row: the default is an expression, which Django would resolve
+            # for each attempt anew, at a fifth of what a download costs the worker.
             Attempt.objects.bulk_create(
-                Attempt(recording_id=row.pk, token=token, worker=worker, url_digest=digest(row.recording_url or ""))
+                Attempt(
+                    recording_id=row.pk,
+                    token=token,
+                    worker=worker,
+                    url_digest=digest(row.recording_url or ""),
+                    started_at=row.recording_started_at,
+                )
                 for row in claimed
             )
         return sorted(claimed, key=lambda row: chosen.index(row.pk))
