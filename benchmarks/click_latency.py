@@ -95,7 +95,7 @@ class Ours:
         fields = (
             Path(f"/proc/{member.pid}/stat").read_text().rpartition(")")[2].split() for member in self.service.members()
         )
-        return sum(int(each[11]) + int(each[12]) for each in fields)
+        return sum(sum(map(int, each[11:15])) for each in fields)  # and those of processes that ended meanwhile
 
 
 class Stock:

@@ -135,7 +135,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
                     token=token,
                     worker=worker,
                     url_digest=digest(row.recording_url or ""),
-                    started_at=row.recording_started_at,
+                    started_at=row.recording_started_at or now(),
                 )
                 for row in claimed
             )
