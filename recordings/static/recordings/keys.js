@@ -13,7 +13,7 @@ export function listen(player, move) {
     const far = shiftKey ? 15 : 5;
     const once = {
       space: player.row && !target.closest(PRESSED) && (() => player.toggle()),
-      "?": () => player.part.help.showModal(),
+      "?": () => player.parts.help.showModal(),
       n: () => move(1),
       p: () => move(-1),
     };

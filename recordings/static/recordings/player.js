@@ -20,17 +20,17 @@ class RecordingPlayer extends HTMLElement {
   connectedCallback() {
     const audio = (this.audio = this.querySelector("audio"));
     Object.assign(this, JSON.parse(document.getElementById("player-words").textContent));
-    this.part = {};
-    for (const element of this.querySelectorAll("[data-part]")) this.part[element.dataset.part] = element;
-    const { speed, slider } = this.part;
-    this.waveform = new Waveform(this.part.waveform);
+    this.parts = {};
+    for (const element of this.querySelectorAll("[data-part]")) this.parts[element.dataset.part] = element;
+    const { speed, slider } = this.parts;
+    this.waveform = new Waveform(this.parts.waveform);
     for (const type of ["play", "playing", "pause", "ended", "waiting"]) audio.addEventListener(type, () => this.#hear(type));
     audio.addEventListener("error", () => this.#fail());
     audio.addEventListener("loadedmetadata", () => this.#seek(this.#start));
     audio.addEventListener("timeupdate", () => this.#follow());
     tabs.addEventListener("message", () => audio.pause());
     this.addEventListener("click", ({ target }) => this.#press(target.closest("[data-do]")));
-    for (const name of ["skip", "auto", "keys"]) this.part[name].ariaPressed = setting(name) ?? name === "keys";
+    for (const name of ["skip", "auto", "keys"]) this.parts[name].ariaPressed = setting(name) ?? name === "keys";
     speed.value = setting("speed") ?? "1";
     speed.addEventListener("change", () => {
       keepSetting("speed", speed.value);
@@ -68,7 +68,7 @@ class RecordingPlayer extends HTMLElement {
     this.row = row;
     if (before) this.#say("activity", { row: before, activity: "" });
     this.#picture(null);
-    const { title, name, agent } = this.part;
+    const { title, name, agent } = this.parts;
     title.href = `/calls/${row.callSid}`;
     name.textContent = row.about;
     agent.textContent = row.agent;
@@ -96,12 +96,12 @@ class RecordingPlayer extends HTMLElement {
   }
 
   refresh() {
-    const { row, part, words } = this;
+    const { row, parts, words } = this;
     const isWhole = row.status === "ready";
     this.dataset.activity = row.activity;
-    part.toggle.ariaLabel = row.activity === "playing" ? words.pause : words.play;
-    part.download.hidden = !isWhole;
-    part.download.href = row.stream;
+    parts.toggle.ariaLabel = row.activity === "playing" ? words.pause : words.play;
+    parts.download.hidden = !isWhole;
+    parts.download.href = row.stream;
     this.#draw();
     if (isWhole && this.#isKnown && !this.pictured) this.#look(row);
   }
@@ -110,8 +110,8 @@ class RecordingPlayer extends HTMLElement {
   tell(text, shown = text) {
     if (text === this.said) return;
     this.said = text;
-    document.getElementById("announcer").textContent = `${this.part.name.textContent}: ${text}`;
-    this.part.message.textContent = shown;
+    document.getElementById("announcer").textContent = `${this.parts.name.textContent}: ${text}`;
+    this.parts.message.textContent = shown;
   }
 
   async #begin() {
@@ -182,7 +182,7 @@ class RecordingPlayer extends HTMLElement {
   }
 
   #setSpeed() {
-    this.audio.defaultPlaybackRate = this.audio.playbackRate = Number(this.part.speed.value);
+    this.audio.defaultPlaybackRate = this.audio.playbackRate = Number(this.parts.speed.value);
   }
 
   #animate() {
@@ -193,7 +193,7 @@ class RecordingPlayer extends HTMLElement {
   // A slider in focus is read out at each change of its text: only what its user does changes it.
   #draw(isAsked) {
     const { row, duration, words } = this;
-    const { slider, elapsed, total } = this.part;
+    const { slider, elapsed, total } = this.parts;
     if (!row) return;
     const now = this.#isDragged ? Number(slider.value) : this.position;
     this.waveform.show({ played: now / duration, arrived: row.arrived });
@@ -218,7 +218,7 @@ class RecordingPlayer extends HTMLElement {
     this.pictured = row;
     this.#silences = picture ? silences(picture) : [];
     this.waveform.show({ lanes });
-    this.part.speakers.hidden = lanes.length !== 2;
+    this.parts.speakers.hidden = lanes.length !== 2;
     this.#mute([false, false]);
   }
 
@@ -226,7 +226,7 @@ class RecordingPlayer extends HTMLElement {
     this.#muted = muted;
     if (muted.includes(true)) this.#speakers ??= new Speakers(this.audio);
     this.#speakers?.mute(muted);
-    [...this.part.speakers.children].forEach((button, which) => (button.ariaPressed = muted[which]));
+    [...this.parts.speakers.children].forEach((button, which) => (button.ariaPressed = muted[which]));
   }
 
   #press(button) {
@@ -239,14 +239,14 @@ class RecordingPlayer extends HTMLElement {
       setting: () => keepSetting(part, (button.ariaPressed = button.ariaPressed !== "true")),
       more: () => (button.ariaExpanded = this.toggleAttribute("data-more")),
       copy: () => this.#copy(),
-      help: () => this.part.help.showModal(),
+      help: () => this.parts.help.showModal(),
       close: () => this.#close(),
     };
     does[button?.dataset.do]?.();
   }
 
   async #copy() {
-    const address = `${this.part.title.href}?t=${Math.floor(this.position)}`;
+    const address = `${this.parts.title.href}?t=${Math.floor(this.position)}`;
     try {
       await navigator.clipboard.writeText(address);
       this.tell(this.words.copied.replace("{now}", clock(this.position)));

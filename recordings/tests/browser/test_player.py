@@ -1,5 +1,7 @@
 """The player in a real browser: seeking, keys, speakers, the next call, two tabs, links to a moment."""
 
+import os
+import signal
 from itertools import pairwise
 
 import pytest
@@ -220,6 +222,24 @@ def test_what_has_not_arrived_yet_is_played_sought_and_shown_as_progress(house: 
         assert arriving.is_hidden()
         here.player.get_by_role("button", name="Mute speaker 1 (left)").wait_for()  # its waveform has come
     assert house.provider.count("long-cbr-slow-progress").requests == 1
+
+
+def test_a_worker_that_is_killed_while_its_recording_is_heard_is_not_noticed(house: House, visiting: Visiting) -> None:
+    name = "long-cbr-killed"
+    house.provider.misbehave(name, "slow", bytes_per_second=400_000)
+    sid = house.call("killed", name)
+    with visiting() as here:
+        here.log_in(path="/?agent=killed")
+        here.play(sid)
+        here.hears(sid)
+        query = "SELECT worker FROM recordings_attempt WHERE outcome = 'running' ORDER BY id DESC LIMIT 1"
+        os.kill(int(str(house.service.sql(query)[0][0]).rpartition(":")[2]), signal.SIGKILL)
+        click_at(here, 0.9)  # to what nobody has yet
+        goes_to(here, 540)
+        here.hears(sid)
+        here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
+        assert here.row(sid).get_by_role("button", name="Try again").count() == 0
+    assert house.provider.count(name).ranges == 1
 
 
 def test_a_recording_that_has_changed_since_is_played_all_the_same(house: House, visiting: Visiting) -> None:
