@@ -148,6 +148,7 @@ def test_a_link_to_a_moment_is_copied_and_opens_there_through_the_login(house: H
         here.hears(sid)
         goes_to(here, 193)
         here.page.keyboard.press("Space")
+        here.page.locator(f"#call-{sid}[data-activity=paused][data-status=ready]").wait_for()  # all has been said
         here.press("Copy link at this moment")
         here.player.get_by_text("has been copied").wait_for()
         copied = here.page.evaluate("navigator.clipboard.readText()")
