@@ -58,7 +58,12 @@ def version(row: CallLog) -> str | None:
     size = row.recording_bytes_total
     if row.recording_download_status not in _HEARD or row.recording_version is None or size is None:
         return None
-    return f"{row.recording_version:x}-{size:x}"
+    return content_name(row.recording_version, size)
+
+
+def content_name(modified: int, size: int) -> str:
+    """Of an audio's time (Unix, whole seconds) and its size in bytes: in nginx's form, so that its ETag is the same."""
+    return f"{modified:x}-{size:x}"
 
 
 def words(row: CallLog) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.playback.lookout import Lookout, lookout
 from recordings.playback.waiting import is_settled
+from recordings.status import content_name
 from recordings.storage import StorageAway, default_storage
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Content:
     @property
     def name(self) -> str:
         """What a client calls it: recordings.status.version, and without its quotes the ETag."""
-        return f"{self.version:x}-{self.total:x}"
+        return content_name(self.version, self.total)
 
 
 class Flow:

@@ -18,6 +18,7 @@ from recordings.playback.byte_range import (
     parse_range,
     unsatisfied_range,
 )
+from recordings.status import content_name
 
 BLOCK_BYTES = 262144  # Django's own blocks of 4 KB cost 3.3 times the CPU
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -41,7 +42,7 @@ def strong_etag(modified: float, size: int) -> str:
 
     `modified` is a Unix time, `size` is in bytes.
     """
-    return f'"{int(modified):x}-{size:x}"'
+    return f'"{content_name(int(modified), size)}"'
 
 
 def audio_response(

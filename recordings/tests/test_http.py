@@ -42,7 +42,7 @@ def world() -> Iterator[World]:
 def test_a_body_with_a_length_arrives_whole(world: World) -> None:
     transfer = Transfer(60, 10**7)
     with world.client.fetch(world.account, world.origin.url + "/a.wav", transfer) as found:
-        assert (found.status, found.total, found.content_type) == (200, len(AUDIO), "audio/wav")
+        assert (found.status, found.total) == (200, len(AUDIO))
         assert transfer.bytes_total == len(AUDIO)
         assert b"".join(found.chunks()) == AUDIO
     assert transfer.bytes_done == len(AUDIO)
@@ -212,7 +212,6 @@ def test_what_names_the_contents_version_is_told(world: World, fields: list[str]
     transfer = Transfer(60, 1000)
     with world.client.fetch(world.account, world.origin.url, transfer) as found:
         assert found.validator == transfer.validator == validator
-        assert found.content_type == "audio/x-wav"
 
 
 # Requests and credentials

@@ -236,6 +236,8 @@ def test_a_body_that_breaks_off_is_a_broken_connection_and_never_an_end(station:
     resumed = cold.listen(Range=f"bytes={SIZE // 4}-", If_Range=listener.headers["etag"])
     assert resumed.status == 206
     assert resumed.read() == cold.audio.body[SIZE // 4 :]
+    log = (station.acme.service.var / "serve.log").read_text()
+    assert "Traceback" not in log, "each listener would be a traceback"
 
 
 def test_when_a_worker_dies_another_goes_on_and_nobody_notices(station: Station) -> None:

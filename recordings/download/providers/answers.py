@@ -68,8 +68,6 @@ class Announced:
 
     total: int | None
     """The length of the whole in bytes; None when it comes in chunks."""
-    content_type: str
-    """As the provider says, without parameters: a hint only."""
     validator: str | None
     """A strong ETag, or a Last-Modified that is strong."""
     start: int = 0
@@ -103,7 +101,7 @@ def accept(status: int, version: int, headers: Headers, max_bytes: int, rest: Re
     total = _length(version, headers)
     if total is not None and total > max_bytes:
         raise TooLarge(f"The recording has {total} bytes, more than RECORDINGS_MAX_BYTES ({max_bytes}).")
-    return Announced(total, _content_type(headers), _validator(headers))
+    return Announced(total, _validator(headers))
 
 
 def _resumed(status: int, version: int, headers: Headers, rest: Rest) -> Announced:
@@ -116,15 +114,11 @@ def _resumed(status: int, version: int, headers: Headers, rest: Rest) -> Announc
         raise NotResumable
     if _length(version, headers) not in {None, rest.total - rest.start}:
         raise NotResumable
-    return Announced(rest.total, _content_type(headers), rest.validator, rest.start)
+    return Announced(rest.total, rest.validator, rest.start)
 
 
 def _is_encoded(headers: Headers) -> bool:
     return (headers.get("content-encoding") or "identity").strip().lower() != "identity"
-
-
-def _content_type(headers: Headers) -> str:
-    return (headers.get("content-type") or "").partition(";")[0].strip().lower()[:100]
 
 
 def _length(version: int, headers: Headers) -> int | None:

@@ -156,7 +156,6 @@ class Body:
         self.status = raw.status
         self.start = announced.start
         self.total = announced.total
-        self.content_type = announced.content_type
         self.validator = announced.validator
         self._raw, self._transfer, self._timeout = raw, transfer, timeout
 
