@@ -5,7 +5,9 @@
 
 500 PCM WAV files of 100 KB each, from a provider in a process of its own that answers after 50 ms. The pool only reads
 the bodies; the worker claims, fetches, hashes, writes, verifies, makes durable and commits. Rounds alternate; the
-medians count.
+medians count. What a round has written stays until the last one is over: ext4 steps over each inode that was freed in
+the last minutes (its `recently_deleted`), and to delete a few thousand files costs the next round up to a third. For
+the same reason wait five minutes after a run of the tests.
 """
 
 import argparse
@@ -89,9 +91,10 @@ def ours(address: str, files: int) -> None:
 PARTS = {"bare": bare, "ours": ours}
 
 
-def measure(part: str, address: str, files: int, database: str | None) -> float:
+def measure(part: str, address: str, files: int, database: str | None, folder: str) -> float:
     """Run one part in a process of its own; files a second."""
-    with tempfile.TemporaryDirectory() as var, ExitStack() as stack:
+    var = tempfile.mkdtemp(dir=folder)
+    with ExitStack() as stack:
         environment = os.environ | {
             "PROSAASIL_VAR": var, "RECORDINGS_ALLOW_PRIVATE_HOSTS": address, "PROSAASIL_ROLE": "cluster",
             "DJANGO_SETTINGS_MODULE": "prosaasil.settings", "LOG_LEVEL": "WARNING", "RECORDINGS_MIN_FREE_BYTES": "0",
@@ -116,12 +119,15 @@ def main() -> None:
         return
     database = os.environ.get("DATABASE_URL")
     command = [sys.executable, "-m", "benchmarks.download_throughput", "serve"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as provider:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as provider,
+    ):
         assert provider.stdin is not None
         assert provider.stdout is not None
         address = provider.stdout.readline().strip()
         rounds = [
-            (measure("bare", address, options.files, None), measure("ours", address, options.files, database))
+            tuple(measure(part, address, options.files, database, folder) for part in ("bare", "ours"))
             for _ in range(options.rounds)
         ]
         provider.stdin.close()

@@ -35,7 +35,7 @@ class Part:
         self.min_free_bytes = min_free_bytes
         self._measured = 0
         self._sha256 = hashlib.sha256()
-        self._descriptor = _born_locked(final, self.path)
+        self._descriptor = _born_locked(str(final))
 
     def write(self, chunk: bytes) -> None:
         """Append. Raises StorageFull, also when the reserve for others would be used up, and StorageError."""
@@ -76,7 +76,7 @@ class Part:
             if version is not None:
                 os.utime(self._descriptor, (version, version))
             os.fsync(self._descriptor)
-            self.path.rename(self._final)
+            os.rename(self.path, self._final)
             self.path = self._final
             fsync_folder(self._final.parent)
         return f"{self._final.parent.name}/{self._final.name}"
@@ -115,27 +115,33 @@ class Part:
         self.close()
 
 
-def _born_locked(final: Path, part: Path) -> int:
+def _born_locked(final: str) -> int:
     """Create under another name, lock, rename: nobody ever sees an unlocked `.part` of a living writer."""
-    unborn = final.with_name(final.name + UNBORN)
-    descriptor = _create(unborn)
+    unborn, part = final + UNBORN, final + PART
+    descriptor, in_new_folder = _create(unborn)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if part.exists() or final.exists():
+        if not in_new_folder and (os.path.lexists(part) or os.path.lexists(final)):
             raise StorageError("This attempt has written its file before.")
-        unborn.rename(part)
+        os.rename(unborn, part)
     except BaseException:
         os.close(descriptor)
-        unborn.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(unborn)
         raise
     return descriptor
 
 
-def _create(path: Path) -> int:
+def _create(path: str) -> tuple[int, bool]:
+    """Open a new file; was its folder made for it?"""
     for _ in range(_BIRTHS):
-        path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        in_new_folder = True
+        try:
+            os.mkdir(os.path.dirname(path), FOLDER_MODE)
+        except FileExistsError:
+            in_new_folder = False
         with suppress(FileNotFoundError):  # a sweep removed the empty folder between the two lines
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE), in_new_folder
     raise StorageError("The folder of the recording vanishes as often as it is made.")
 
 

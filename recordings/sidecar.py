@@ -30,7 +30,7 @@ class Kept(NamedTuple):
 
 def keep(recording: Path, content: bytes) -> None:
     """Write it beside this recording, or its part. A failure costs the waveform and not the recording: not raised."""
-    path = recording.with_suffix(PEAKS)
+    path = os.path.splitext(recording)[0] + PEAKS
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
         try:

@@ -7,6 +7,7 @@ transfer must tell. Never more than a block of the file or of its samples is in 
 on the way, for the waveform.
 """
 
+import io
 import os
 from array import array
 from collections.abc import Iterable, Iterator
@@ -45,8 +46,9 @@ class Audio:
 def inspect(path: Path) -> Audio:
     """Read the file from end to end. Raises NotAudio, UnsupportedFormat, CutShort; StorageError if it can't be read."""
     try:
-        with path.open("rb", buffering=_BLOCK_BYTES) as file:
-            size = os.fstat(file.fileno()).st_size
+        with path.open("rb", buffering=0) as raw:
+            size = os.fstat(raw.fileno()).st_size
+            file = io.BytesIO(raw.read(size)) if size <= _BLOCK_BYTES else io.BufferedReader(raw, _BLOCK_BYTES)
             head = file.read(HEAD)
             if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
                 return _wav(file, size)

@@ -221,6 +221,8 @@ class Drain:
             transfer = job.transfer
             if held in self._announced or transfer.content_type is None:
                 continue
+            if transfer.bytes_done == transfer.bytes_total and not job.click:
+                continue  # it is here, and will be ready before anyone can have asked
             if job.click or monotonic() - transfer.started > ANNOUNCE_AFTER:
                 self._announced.add(held)
                 Recording.objects.announce(

@@ -135,14 +135,14 @@ def test_begin_survives_a_sweep_that_removes_the_empty_folder(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweeps = iter(range(3))
-    real_mkdir = Path.mkdir
+    real_mkdir = os.mkdir
 
-    def mkdir_then_sweep(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        real_mkdir(path, mode, parents, exist_ok)
+    def mkdir_then_sweep(path: str, mode: int = 0o777) -> None:
+        real_mkdir(path, mode)
         if next(sweeps, None) is not None:
-            path.rmdir()
+            os.rmdir(path)
 
-    monkeypatch.setattr(Path, "mkdir", mkdir_then_sweep)
+    monkeypatch.setattr(os, "mkdir", mkdir_then_sweep)
     with storage.begin(7, A) as part:
         part.write(b"x")
         assert part.path.read_bytes() == b"x"
@@ -298,14 +298,13 @@ def test_a_part_is_born_locked(storage: Storage) -> None:
 
 def test_a_part_has_its_lock_when_it_gets_its_name(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    real_rename = Path.rename
+    real_rename = os.rename
 
-    def rename(path: Path, target: Path) -> Path:
-        renamed = real_rename(path, target)
+    def rename(path: str, target: str) -> None:
+        real_rename(path, target)
         seen.append(storage.writer_is_dead(7, A))
-        return renamed
 
-    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     storage.begin(7, A).close()
 
     assert seen == [False]

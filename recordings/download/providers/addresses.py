@@ -147,6 +147,7 @@ def _entries(hosts: Collection[str]) -> frozenset[tuple[str, int]]:
     return frozenset(found)
 
 
+@lru_cache(maxsize=1024)  # few hosts, and each download reads theirs several times
 def _host_and_port(authority: str, default_port: int) -> tuple[str, int]:
     match = _AUTHORITY.fullmatch(authority)
     if match is None or _LIKE_DOTS.search(authority):

@@ -129,6 +129,15 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _LettingGo, "https": _LettingGoTLS}
 
+    def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> Any:
+        """The pool of the checked target. (The library would read the URL anew, and look for a proxy.)"""
+        target = _route.target
+        return self.poolmanager.connection_from_host(target.host, target.port, target.scheme)
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """What is asked for: path and query of the checked target."""
+        return _route.target.path
+
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: the shared TLS context demands certificates. (The library would load all roots at each connect.)"""
 

@@ -34,7 +34,7 @@ class Transfer:
         self._lock = threading.Lock()
         self._error: DownloadError | Stopped | None = None
         self._sock: socket.socket | None = None
-        self._handle: socket.socket | None = None
+        self._handle: int | None = None
         self._limit = math.inf
         self._waiting: threading.Event | None = None
 
@@ -60,8 +60,8 @@ class Transfer:
             if self._waiting is not None:
                 self._waiting.set()
             if self._handle is not None:
-                with contextlib.suppress(OSError):  # it may be gone already
-                    self._handle.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._handle)) as sock:
+                    sock.shutdown(socket.SHUT_RDWR)  # it may be gone already
 
     def check(self) -> None:
         """Raise what it was aborted with, Stopped when the lease was not renewed in time, Stalled after the deadline.
@@ -92,10 +92,10 @@ class Transfer:
         It holds a duplicate: TLS moves the descriptor into another object and the library closes it as it likes, but
         the duplicate is ours until `let_go`, so that no other connection can ever be shut by mistake.
         """
-        handle = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
+        handle = os.dup(sock.fileno())
         with self._lock:
             if self._handle is not None:
-                self._handle.close()
+                os.close(self._handle)
             self._handle, self._sock, self._limit = handle, sock, math.inf
         self.check()
 
@@ -103,7 +103,7 @@ class Transfer:
         """Forget the connection; from now on `abort` leaves it alone. False when it has been aborted before."""
         with self._lock:
             if self._handle is not None:
-                self._handle.close()
+                os.close(self._handle)
             self._handle = self._sock = None
             return self._error is None
 
