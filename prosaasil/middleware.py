@@ -5,7 +5,10 @@ import threading
 import uuid
 from collections.abc import Callable
 
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from prosaasil.logs import request_id
@@ -66,6 +69,14 @@ class BodyLimits:
             return self.get_response(request)
         finally:
             self.places.release()
+
+
+class ContentSecurityPolicy(CSPMiddleware):
+    """The library's, which would also make the policy of an answer that has its own, and then throw it away."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Add the policy where there is none."""
+        return response if HEADER in response else super().process_response(request, response)
 
 
 def _length(request: HttpRequest) -> int | None:

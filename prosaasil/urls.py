@@ -7,9 +7,9 @@ from recordings.api.schema import UnknownView
 from recordings.health import healthz, readyz
 
 urlpatterns = [
+    path("api/", include("recordings.urls")),  # first: the addresses that are asked for most
     path("", include("recordings.page_urls")),
     path("admin/", admin.site.urls),
-    path("api/", include("recordings.urls")),
     re_path(r"^api\Z", UnknownView.as_view()),
     path("healthz", healthz),
     path("readyz", readyz),

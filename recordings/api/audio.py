@@ -5,9 +5,8 @@ import re
 
 from django.conf import settings
 from django.db import connection
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
-from rest_framework.request import Request
 
 from calls.models import CallLog
 from recordings.away import tell_storage_away
@@ -24,7 +23,7 @@ class Lost(Exception):
     """The file of a ready recording is gone, or is not as long as it was; the storage itself is there."""
 
 
-def audio(request: Request, row: CallLog) -> HttpResponseBase:
+def audio(request: HttpRequest, row: CallLog) -> HttpResponseBase:
     """200, 206, 304 or 416 for a ready recording. Raises Lost; a Problem (503) when the storage is away."""
     storage = default_storage()
     try:
@@ -37,7 +36,7 @@ def audio(request: Request, row: CallLog) -> HttpResponseBase:
         file.close()
         raise Lost
     response = audio_response(
-        request._request,
+        request,
         file,
         content_type=row.recording_content_type,
         filename=file_name(row),
