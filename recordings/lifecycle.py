@@ -5,6 +5,9 @@ All deduplication is the WHERE of one UPDATE. There is no second place that reme
 
 import enum
 import logging
+import operator
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Self
 
 from django.conf import settings
@@ -22,6 +25,8 @@ log = logging.getLogger(__name__)
 
 COOLDOWN = 60
 """Seconds for which a `missing` recording is not queued again."""
+
+_COLD = {RecordingStatus.MISSING, RecordingStatus.FAILED}
 
 SILENCE = 15
 """Seconds a recording waits in the queue before the sweep rings again for it."""
@@ -93,18 +98,39 @@ class RecordingQuerySet(LeaseQuerySet):
 
         A person's question costs a read when there is nothing to do; the row's own guard decides when there is.
         """
-        one = self.filter(pk=row.pk, business_id=row.business_id)
-        if row.recording_download_status in {RecordingStatus.MISSING, RecordingStatus.FAILED}:
-            if one.queueable(ask).exists() and one.queue(ask, PRIORITY_CLICK):
-                log.info("Priority download job enqueued", extra=_about(row, "enqueue"))
-                row.refresh_from_db()
-                return Answer.ENQUEUED
+        answer = self.ask_each([row], ask)[row.pk]
+        if answer is Answer.ENQUEUED:
             row.refresh_from_db()
-        if row.recording_download_status == RecordingStatus.QUEUED and row.recording_priority < PRIORITY_CLICK:
-            one.promote()
-        answer = standing(row.recording_download_status, exhausted=row.recording_next_retry_at is None)
-        log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
         return answer
+
+    def ask_each(self, rows: Sequence[CallLog], ask: Ask) -> dict[int, Answer]:
+        """The same for many, in one write: the answers by id. Rows that were queued are not read again."""
+        answers = {}
+        cold = [row for row in rows if row.recording_download_status in _COLD]
+        queued = self.filter(_theirs(cold))._queue_clicked(ask) if cold else set()
+        for row in rows:
+            if row.pk in queued:
+                log.info("Priority download job enqueued", extra=_about(row, "enqueue"))
+                answers[row.pk] = Answer.ENQUEUED
+                continue
+            if row.recording_download_status in _COLD:
+                row.refresh_from_db()
+            if row.recording_download_status == RecordingStatus.QUEUED and row.recording_priority < PRIORITY_CLICK:
+                self.filter(_theirs([row])).promote()
+            answer = standing(row.recording_download_status, exhausted=row.recording_next_retry_at is None)
+            log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
+            answers[row.pk] = answer
+        return answers
+
+    def _queue_clicked(self, ask: Ask) -> set[int]:
+        """Queue those of these that may be; which they were."""
+        may = set(self.queueable(ask).values_list("pk", flat=True))
+        if len(may) <= 1:
+            return may if may and self.filter(pk__in=may).queue(ask, PRIORITY_CLICK) else set()
+        with transaction.atomic():
+            free = set(self.queueable(ask).locked().values_list("pk", flat=True))
+            self.filter(pk__in=free).queue(ask, PRIORITY_CLICK)
+        return free
 
     def queue(self, ask: Ask, priority: int = PRIORITY_BULK, *, ring: bool = True) -> int:
         """Queue all of these that may be, under one bell; the answer is how many.
@@ -207,6 +233,14 @@ def standing(status: str, *, exhausted: bool) -> Answer:
         return Answer.FAILED if exhausted else Answer.BACKING_OFF
     other = {RecordingStatus.READY: Answer.READY, RecordingStatus.MISSING: Answer.COOLING_DOWN}
     return other.get(RecordingStatus(status), Answer.UNDER_WAY)
+
+
+def _theirs(rows: Sequence[CallLog]) -> Q:
+    """These rows, while they belong to the businesses for which they were read."""
+    by_business: dict[int, list[int]] = {}
+    for row in rows:
+        by_business.setdefault(row.business_id, []).append(row.pk)
+    return reduce(operator.or_, (Q(business_id=owner, pk__in=ids) for owner, ids in by_business.items()))
 
 
 def _about(row: CallLog, action: str) -> dict[str, Any]:

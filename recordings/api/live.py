@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from enum import Enum
 
 from django.conf import settings
 from django.http import HttpResponseBase
@@ -19,6 +20,15 @@ from recordings.problems import Problem, wrong_parameters
 
 _VERSION = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}")
 _FROM_THE_START = re.compile(r"\s*bytes=0*-.*", re.IGNORECASE)
+
+
+class NoPlace(Enum):
+    """All places for long answers are taken."""
+
+    NO_PLACE = "no place"
+
+
+NO_PLACE = NoPlace.NO_PLACE
 
 
 def is_wanted(request: Request, row: CallLog) -> bool:
@@ -44,15 +54,15 @@ def demand_version(request: Request, current: str | None) -> None:
         raise Problem(412, "version_changed", detail)
 
 
-def play_live(request: Request, row: CallLog) -> HttpResponseBase | Answer | None:
-    """The growing audio; else what asking for it did, or None: then it is answered as without `live`.
+def play_live(request: Request, row: CallLog) -> HttpResponseBase | Answer | NoPlace | None:
+    """The growing audio; else it is answered as without `live`: what asking for it did, None if another has asked.
 
     A resume is held for as long as a download may take, since a player gives up for good on anything but bytes.
     """
     resumes = _resumes(request)
     with ExitStack() as stack:
         if not stack.enter_context(long_answers().place(resumes=resumes)):
-            return None
+            return NO_PLACE
         feed = feeds.join(row.pk)
         stack.callback(feeds.leave, feed)
         answer = feeds.ask(feed, row)

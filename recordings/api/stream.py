@@ -6,14 +6,15 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
-from recordings.api.live import demand_version, play_live
+from recordings.api.known import Known, known_recording, play_ready
+from recordings.api.live import NO_PLACE, demand_version, play_live
 from recordings.api.live import is_wanted as live_is_wanted
-from recordings.api.warm import play_ready
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.playback.waiting import LONGEST, long_answers, wait
@@ -28,9 +29,17 @@ _HOPEFUL = {Answer.ENQUEUED, Answer.UNDER_WAY, Answer.BACKING_OFF}
 class StreamView(ApiView):
     """The audio of one recording."""
 
+    known: Recording | None = None
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Begin with the case that is asked for most."""
-        return play_ready(request, kwargs["call_sid"]) or super().dispatch(request, *args, **kwargs)
+        """Begin with what is asked for most: a ready recording, by the owner of a token."""
+        self.known = known_recording(request, kwargs["call_sid"])
+        played = self.known and play_ready(request, self.known)
+        return played or super().dispatch(request, *args, **kwargs)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Nobody is looked up twice."""
+        return [Known(self.known)] if self.known else super().get_authenticators()
 
     @extend_schema(
         operation_id="recordings_stream",
@@ -51,7 +60,7 @@ class StreamView(ApiView):
     )  # fmt: skip
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
-        row = find(request.user, Recording.objects.select_related("business"), call_sid)
+        row = self.known or find(request.user, Recording.objects.select_related("business"), call_sid)
         demand_version(request, version(row) if row.recording_download_status == RecordingStatus.READY else None)
         if not may_start(request):
             return _look(request, row)
@@ -101,9 +110,10 @@ def _play_live(request: Request, row: CallLog) -> HttpResponseBase:
     live = play_live(request, row)
     if isinstance(live, HttpResponseBase):
         return live
-    row.refresh_from_db()
+    if live is not NO_PLACE:
+        row.refresh_from_db()  # it was waited for
     played = _play(request, row)
-    if played is Answer.UNDER_WAY and live is not None:
+    if played is Answer.UNDER_WAY and isinstance(live, Answer):
         played = live  # what this request did is what it did at first
     return answered(row, played) if isinstance(played, Answer) else played
 

@@ -11,11 +11,10 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import Error, connection
+from django.db import Error
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
@@ -281,7 +280,7 @@ class Feeds:
     def __init__(self, where: Lookout = lookout) -> None:
         self._where = where
         self._lock = threading.Lock()
-        self._writing = threading.Lock()  # SQLite's own way to wait for another writer is to sleep, ever longer
+        self._asks = _Asks()
         self._feeds: dict[int, Feed] = {}
 
     def join(self, recording_id: int) -> Feed:
@@ -312,12 +311,35 @@ class Feeds:
         if not feed.may_ask():
             return None
         try:
-            with self._writing if connection.vendor == "sqlite" else nullcontext():
-                answer: Answer = Recording.objects.ask(row, Ask.PLAY)
-            return answer
+            return self._asks.ask(row)
         finally:
             feed.asked()
             self._where.look()
+
+
+class _Asks:
+    """The askings of this process, written one transaction at a time: what comes during one goes into the next.
+
+    Twenty recordings that are asked for together are two or three writes; and nobody waits for SQLite's lock, whose own
+    way to wait is to sleep, ever longer.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._waiting: dict[int, CallLog] = {}
+        self._answers: dict[int, Answer] = {}
+
+    def ask(self, row: CallLog) -> Answer:
+        """Ask for the download. Raises django.db.Error."""
+        with self._lock:
+            self._waiting[row.pk] = row
+        with self._writing:
+            if row.pk not in self._answers:
+                with self._lock:
+                    rows, self._waiting = self._waiting, {}
+                rows[row.pk] = row  # it may have been in a write that failed
+                self._answers |= Recording.objects.ask_each(list(rows.values()), Ask.PLAY)
+            return self._answers.pop(row.pk)
 
 
 def _break_off(flow: Flow | None) -> None:

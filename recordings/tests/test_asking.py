@@ -122,6 +122,26 @@ def test_bulk_work_rings_one_bell_and_waits_behind_clicks() -> None:
 
 
 @pytest.mark.django_db
+def test_many_that_are_asked_for_together_are_one_write_and_one_bell_and_each_has_its_own_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cold, taken, foreign = recording(), recording(), recording()
+    read = [cold, taken, recording(FAILED, next_retry_at=now(-1)), recording(FAILED), recording(READY), foreign]
+    CallLog.objects.filter(pk=taken.pk).update(recording_download_status=QUEUED, recording_priority=PRIORITY_CLICK)
+    foreign.business = rows.business("globex")
+    before = rows.read(foreign)
+    with caplog.at_level("INFO"):
+        answers = Recording.objects.ask_each(read, Ask.PLAY)
+    assert [answers[row.pk] for row in read[:-1]] == [
+        Answer.ENQUEUED, Answer.UNDER_WAY, Answer.ENQUEUED, Answer.BACKING_OFF, Answer.READY,
+    ]  # fmt: skip
+    assert rows.read(foreign).recording_download_status == before.recording_download_status
+    assert bells() == 1
+    said = [record.call_sid for record in caplog.records if record.message == "Priority download job enqueued"]  # type: ignore[attr-defined]
+    assert said == [cold.call_sid, read[2].call_sid]
+
+
+@pytest.mark.django_db
 def test_queueing_nothing_rings_nothing() -> None:
     recording(READY)
     assert (Recording.objects.queue(Ask.FORCE), bells()) == (0, 0)
