@@ -6,12 +6,13 @@ the recording; to compile its two queries takes longer than the rest of an answe
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import F
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
@@ -42,12 +43,12 @@ def known_recording(request: HttpRequest, call_sid: str) -> Recording | None:
     token = _TOKEN.fullmatch(request.META.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         return None
-    sql, params = _query(connection.vendor)
-    given: dict[object, str] = {_KEY: token[1], _SID: call_sid}
-    for row in Recording.objects.raw(sql, [given.get(param, param) for param in params]):
-        row.business = Business(pk=row.business_id, timezone=row.zone)
-        return row  # type: ignore[no-any-return]
-    return None
+    query = _prepared(connection.vendor)
+    given: dict[Any, str] = {_KEY: token[1], _SID: call_sid}
+    with connection.cursor() as cursor:
+        cursor.execute(query.sql, [given.get(param, param) for param in query.params])
+        found = cursor.fetchone()
+    return _recording(query, found) if found else None
 
 
 def play_ready(request: HttpRequest, row: Recording) -> HttpResponseBase | None:
@@ -60,10 +61,35 @@ def play_ready(request: HttpRequest, row: Recording) -> HttpResponseBase | None:
         return None
 
 
+def _recording(query: "_Prepared", found: Sequence[Any]) -> Recording:
+    values = list(found)
+    for column, (converters, expression) in query.converters.items():
+        for convert in converters:
+            values[column] = convert(values[column], expression, connection)
+    *values, zone, listener = values
+    row: Recording = Recording.from_db(DEFAULT_DB_ALIAS, query.fields, values)
+    row.business = Business(pk=row.business_id, timezone=zone)
+    row.listener = listener  # type: ignore[attr-defined]  # for Known
+    return row
+
+
+class _Prepared(NamedTuple):
+    """A compiled query: its parameters, the fields it reads, and what becomes of the database's values, by column."""
+
+    sql: str
+    params: Sequence[Any]
+    fields: list[str]
+    converters: dict[int, tuple[list[Any], Any]]
+
+
 @cache
-def _query(_vendor: str) -> tuple[str, tuple[object, ...]]:
-    """What authorises and reads, with its parameters."""
+def _prepared(_vendor: str) -> _Prepared:
+    """What authorises and reads."""
     rows = Recording.objects.filter(
         business__members__user__auth_token__key=_KEY, business__members__user__is_active=True, call_sid=_SID
     )
-    return rows.annotate(zone=F("business__timezone"), listener=F("business__members__user")).query.sql_with_params()  # type: ignore[no-any-return]
+    query = rows.annotate(zone=F("business__timezone"), listener=F("business__members__user")).query
+    compiler = query.get_compiler(connection=connection)
+    sql, params = compiler.as_sql()
+    fields = [field.attname for field in Recording._meta.concrete_fields]
+    return _Prepared(sql, params, fields, compiler.get_converters([column for column, *_ in compiler.select]))

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import demand_satisfiable, file_name
 from recordings.lifecycle import Answer
+from recordings.playback import turns
 from recordings.playback.live import Flow, feeds
 from recordings.playback.responses import live_response
 from recordings.playback.waiting import LONGEST, give_up_connection, long_answers
@@ -65,6 +66,7 @@ def play_live(request: Request, row: CallLog) -> HttpResponseBase | Answer | NoP
             return NO_PLACE
         feed = feeds.join(row.pk)
         stack.callback(feeds.leave, feed)
+        turns.give_up()  # others may ask meanwhile, and be written together with this one
         answer = feeds.ask(feed, row)
         give_up_connection()
         flow = feed.wait(settings.RECORDINGS_DEADLINE if resumes else LONGEST)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-AT_ONCE = 4
+AT_ONCE = 2
 PATIENCE = 0.25
 """Seconds."""
 

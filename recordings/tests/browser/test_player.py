@@ -155,6 +155,34 @@ def test_a_link_to_a_moment_is_copied_and_opens_there_through_the_login(house: H
         assert copied.startswith(f"{house.service.url}/calls/{sid}?t=19")
 
 
+@pytest.mark.parametrize("status", ["missing", "ready"])
+def test_a_sound_that_the_browser_refuses_waits_for_one_press(house: House, visiting: Visiting, status: str) -> None:
+    sid = house.call(f"refused-{status}", f"hello-cbr-refused-{status}")
+    with visiting() as here:
+        here.log_in(path=f"/calls/{sid}")
+        if status == "ready":
+            here.play(sid)
+            here.page.locator(f"#call-{sid}[data-status=ready]").wait_for()
+        cookies = here.page.context.storage_state()
+    with visiting(storage_state=cookies) as here:
+        # Pressed by a script before any gesture; only then, as looking at a page is one to Playwright.
+        here.page.add_init_script("addEventListener('load', () => document.querySelector('[data-play]').click())")
+        here.open(f"/calls/{sid}?t=1")
+        here.page.locator(f"#call-{sid}[data-activity=paused]").wait_for()
+        here.page.wait_for_timeout(3000)  # longer than it waits for news, or before it looks
+        assert here.label(sid) == "Paused"
+        assert here.row(sid).get_attribute("aria-busy") == "false"
+        assert here.row(sid).get_by_role("button", name="Play").is_enabled()
+        assert here.page.get_by_role("button", name="Try again").count() == 0
+        assert [path for _, path in here.asked] == ["/api/recordings/events"] * (status == "missing")
+        assert house.status(sid) == status
+        here.press("Play")
+        here.hears(sid)
+        assert here.position() >= 1
+        assert here.actions() == [("GET", f"/api/recordings/{sid}/stream")]
+    assert house.provider.count(f"hello-cbr-refused-{status}").whole == 1
+
+
 def test_filters_pages_and_calls_change_while_the_sound_goes_on(house: House, visiting: Visiting) -> None:
     sid = house.call("stays", "long-cbr-stays")
     others = [house.call("goes", "hello-cbr-goes") for _ in range(PAGE_SIZE + 1)]
