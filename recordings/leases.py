@@ -102,44 +102,44 @@ class LeaseQuerySet(QuerySet[CallLog]):
             business__provider_account__paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER),
         )
 
-    def start(self, limit: int, *, worker: str, clicks_only: bool = False) -> list[CallLog]:
+    def start(self, limit: int, *, worker: str, clicks_only: bool = False, more: bool = False) -> list[CallLog]:
         """Claim up to `limit` waiting recordings, clicks first; each gets a lease and an Attempt of its token.
 
-        Chosen under the lock, so that of two who claim together each has a full haul while enough waits.
+        Chosen under the lock, so that of two who claim together each has a full haul while enough waits. `more`: the
+        caller has reason to believe that something waits, and need not look before it takes the lock.
         """
         waiting = self.waiting().filter(recording_priority__gte=PRIORITY_CLICK) if clicks_only else self.waiting()
-        if not waiting.exists():
+        if not more and not waiting.exists():
             return []
         waiting = waiting.order_by(F("recording_priority").desc(), "recording_last_enqueue_at", "pk")
         if connection.features.has_select_for_update_skip_locked:
             waiting = waiting.select_for_update(skip_locked=True, of=("self",))
         token = uuid.uuid4().hex
         with transaction.atomic():
-            chosen = [row.pk for row in waiting.only("pk")[:limit]]
-            rows = self.filter(pk__in=chosen)
-            lease: dict[str, Any] = {
-                "recording_token": token,
-                "recording_lease_until": now(LEASE),
-                "recording_started_at": now(),
-            }
-            if not rows.move(
-                "start", RecordingStatus.DOWNLOADING, **lease, recording_bytes_total=None, recording_content_type=""
-            ):
-                return []
-            claimed = list(rows.filter(recording_token=token).only(*CLAIMED))
-            # The time as a value, and the same for the row: the default is an expression, which Django would resolve
-            # for each attempt anew, at a fifth of what a download costs the worker.
-            Attempt.objects.bulk_create(
-                Attempt(
-                    recording_id=row.pk,
-                    token=token,
-                    worker=worker,
-                    url_digest=digest(row.recording_url or ""),
-                    started_at=row.recording_started_at or now(),
-                )
-                for row in claimed
-            )
-        return sorted(claimed, key=lambda row: chosen.index(row.pk))
+            chosen = list(waiting.only(*CLAIMED).annotate(claimed_at=now())[:limit])
+            claimed = self._claim(chosen, token) if chosen else []
+            Attempt.objects.bulk_create(_attempt(row, token, worker) for row in claimed)
+        return claimed
+
+    def _claim(self, chosen: list[CallLog], token: str) -> list[CallLog]:
+        """Put these rows, just read, under this token; those that were still to be had."""
+        # The time as a value that was read: as an expression, Django would resolve it for each attempt anew.
+        started_at = vars(chosen[0])["claimed_at"]
+        columns: dict[str, Any] = {
+            "recording_token": token,
+            "recording_lease_until": now(LEASE),
+            "recording_started_at": started_at,
+            "recording_bytes_total": None,
+            "recording_content_type": "",
+        }
+        rows = self.filter(pk__in=[row.pk for row in chosen])
+        if rows.move("start", RecordingStatus.DOWNLOADING, **columns) < len(chosen):
+            mine = set(rows.filter(recording_token=token).values_list("pk", flat=True))
+            chosen = [row for row in chosen if row.pk in mine]
+        for row in chosen:
+            row.recording_download_status, row.recording_token = RecordingStatus.DOWNLOADING, token
+            row.recording_started_at = started_at
+        return chosen
 
     def beat(self, held: Sequence[Held]) -> set[Held]:
         """Renew these leases; the answer is those that still hold. The others must stop."""
@@ -281,6 +281,16 @@ class LeaseQuerySet(QuerySet[CallLog]):
             if queued:
                 bell.ring()
         return failed + queued
+
+
+def _attempt(row: CallLog, token: str, worker: str) -> Attempt:
+    return Attempt(
+        recording_id=row.pk,
+        token=token,
+        worker=worker,
+        url_digest=digest(row.recording_url or ""),
+        started_at=row.recording_started_at or now(),
+    )
 
 
 def _field(name: str) -> "Field[Any, Any]":

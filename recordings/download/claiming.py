@@ -16,9 +16,12 @@ LONGEST_CALL = timedelta(days=1)
 """Of a call whose length nobody told us, only this much later is it sure that it has ended."""
 
 
-def claim(limit: int, *, worker: str, clicks_only: bool = False) -> list[Job]:
-    """Claim up to `limit` waiting recordings; each comes with its account and with what earlier attempts knew."""
-    rows = Recording.objects.start(limit, worker=worker, clicks_only=clicks_only)
+def claim(limit: int, *, worker: str, clicks_only: bool = False, more: bool = False) -> list[Job]:
+    """Claim up to `limit` waiting recordings; each comes with its account and with what earlier attempts knew.
+
+    `more`: something is believed to wait (see `start`).
+    """
+    rows = Recording.objects.start(limit, worker=worker, clicks_only=clicks_only, more=more)
     if not rows:
         return []
     accounts = {

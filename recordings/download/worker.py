@@ -86,6 +86,7 @@ class Drain:
         self._closing = self._database_is_away = False
         self._next_beat = monotonic() + BEAT_EVERY
         self._next_look = 0.0
+        self._full_haul = False
         self._ended = 0
 
     def run(self) -> int:
@@ -127,21 +128,21 @@ class Drain:
         if not woken and monotonic() < self._next_look:
             return
         if not self._may_claim():
-            self._next_look = math.inf  # from now on only its own results matter
+            self._next_look, self._full_haul = math.inf, False  # from now on only its own results matter
             return
         slots = settings.RECORDINGS_SLOTS
         free = slots - len(self._jobs)
         bulk = sum(not job.click for job in self._jobs.values())
         room = max(0, min(free, slots - slots // 4 - bulk))
-        taken = self._start(room) if room else []
-        full_haul = len(taken) == room  # more may wait: look again as soon as a slot is free
-        if full_haul and free > room and all(job.click for job in taken):  # a bulk job among them: no click is left
+        taken = self._start(room, more=self._full_haul) if room else []
+        self._full_haul = len(taken) == room  # more may wait: look again as soon as a slot is free
+        if self._full_haul and free > room and all(job.click for job in taken):  # a bulk job among them: no click left
             self._start(free - room, clicks_only=True)
-        self._next_look = 0.0 if full_haul else monotonic() + LOOK_EVERY
+        self._next_look = 0.0 if self._full_haul else monotonic() + LOOK_EVERY
 
-    def _start(self, limit: int, *, clicks_only: bool = False) -> list[Job]:
+    def _start(self, limit: int, *, clicks_only: bool = False, more: bool = False) -> list[Job]:
         before = monotonic()
-        jobs = claim(limit, worker=self._worker, clicks_only=clicks_only)
+        jobs = claim(limit, worker=self._worker, clicks_only=clicks_only, more=more)
         for job in jobs:
             self._jobs[job.held] = job
             job.transfer.good_until = before + STOP_AFTER
@@ -152,7 +153,7 @@ class Drain:
 
     def _wait(self) -> None:
         """Until a result, a wake-up, or the next thing that is due."""
-        if self._next_look == 0.0 and len(self._jobs) < settings.RECORDINGS_SLOTS // 2:
+        if self._full_haul and len(self._jobs) < settings.RECORDINGS_SLOTS // 2:
             return  # slots are free and more may wait
         timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic()))
         select.select([self._listener.fileno(), self._crew.fileno()], [], [], timeout)

@@ -65,7 +65,7 @@ class UnguardedClaim(RecordingQuerySet):
 
     gap = staticmethod(lambda: None)
 
-    def start(self, limit: int, *, worker: str, clicks_only: bool = False) -> list[CallLog]:
+    def start(self, limit: int, *, worker: str, clicks_only: bool = False, more: bool = False) -> list[CallLog]:
         chosen = list(self.waiting().order_by("pk").values_list("pk", flat=True)[:limit])
         self.gap()
         token = uuid.uuid4().hex
