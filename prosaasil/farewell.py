@@ -1,4 +1,4 @@
-"""A thread that ends leaves its database connection to the next request, which closes it.
+"""A thread that ends leaves its database connection to another thread, which closes it.
 
 The web server ends threads that have been idle. Django's connection object is part of a reference cycle, so what it
 holds stays open until the garbage is collected, and a process that is idle collects none: on SQLite, two descriptors a
@@ -6,16 +6,18 @@ thread. The thread can't close it as it ends: that runs while the interpreter ta
 calls back into the interpreter when it closes, then brings the process down.
 """
 
+import contextlib
+import os
 import threading
-from collections import deque
+from queue import SimpleQueue
 from typing import Any
 
-from django.core.signals import request_started
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 _here = threading.local()
-_left: deque[Any] = deque()
+_left: SimpleQueue[Any] = SimpleQueue()  # its `put` may be called from a __del__
+_closers: set[int] = set()  # the processes that have one: a fork has no threads
 
 
 class _Farewell:
@@ -27,23 +29,24 @@ class _Farewell:
     def __del__(self) -> None:
         raw, self._connection.connection = self._connection.connection, None
         if raw is not None:
-            _left.append(raw)
+            _left.put(raw)
 
 
 def _connected(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
-    if getattr(_here, "farewell", None) is None:
-        _here.farewell = _Farewell(connection)
+    if getattr(_here, "farewell", None) is not None:
+        return
+    _here.farewell = _Farewell(connection)
+    if os.getpid() not in _closers:
+        _closers.add(os.getpid())
+        threading.Thread(target=_close_what_is_left, name="farewell", daemon=True).start()
 
 
-def _close_what_was_left(**_kwargs: Any) -> None:
-    while _left:
-        try:
-            _left.popleft().close()
-        except IndexError:  # another request was quicker
-            return
+def _close_what_is_left() -> None:
+    while True:
+        with contextlib.suppress(Exception):  # it may have been lost long ago
+            _left.get().close()
 
 
 def close_with_threads() -> None:
     """From now on, in this process and those it forks."""
     connection_created.connect(_connected, dispatch_uid="farewell")
-    request_started.connect(_close_what_was_left, dispatch_uid="farewell")

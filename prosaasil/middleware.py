@@ -4,11 +4,16 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 
 from prosaasil.logs import request_id
@@ -69,6 +74,32 @@ class BodyLimits:
             return self.get_response(request)
         finally:
             self.places.release()
+
+
+def is_program(request: HttpRequest) -> bool:
+    """Whether the API is asked with a token: no session, no login and no page's messages are looked at then."""
+    by_token = request.META.get("HTTP_AUTHORIZATION", "").startswith("Token ")
+    return by_token and request.path_info.startswith(problems.API)
+
+
+class _ForBrowsers(MiddlewareMixin):
+    """Steps aside for programs: what each of these costs a request is as much as a query."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Pass on, or do what the class beside this one does."""
+        return self.get_response(request) if is_program(request) else super().__call__(request)
+
+
+class Sessions(_ForBrowsers, SessionMiddleware):
+    """Django's."""
+
+
+class Logins(_ForBrowsers, AuthenticationMiddleware):
+    """Django's."""
+
+
+class Messages(_ForBrowsers, MessageMiddleware):
+    """Django's."""
 
 
 class ContentSecurityPolicy(CSPMiddleware):

@@ -6,9 +6,8 @@ from contextlib import ExitStack
 from enum import Enum
 
 from django.conf import settings
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
-from rest_framework.request import Request
 
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import demand_satisfiable, file_name
@@ -29,25 +28,34 @@ class NoPlace(Enum):
     NO_PLACE = "no place"
 
 
+class NotTried(Enum):
+    """Nobody has tried to hear it in this request."""
+
+    NOT_TRIED = "not tried"
+
+
 NO_PLACE = NoPlace.NO_PLACE
+NOT_TRIED = NotTried.NOT_TRIED
+Heard = HttpResponseBase | Answer | NoPlace | None
+"""What trying to hear a recording that arrives came to: see `play_live`."""
 
 
-def is_wanted(request: Request, row: CallLog) -> bool:
+def is_wanted(request: HttpRequest, row: CallLog) -> bool:
     """Whether the bytes are asked for while they arrive, and have not all arrived."""
-    live = request.query_params.get("live") == "1"
+    live = request.GET.get("live") == "1"
     return live and row.recording_download_status != RecordingStatus.READY
 
 
-def wanted_version(request: Request) -> str | None:
+def wanted_version(request: HttpRequest) -> str | None:
     """The content that the client has a part of (`v`); a Problem (400) for what cannot name one."""
-    wanted = request.query_params.get("v")
+    wanted = request.GET.get("v")
     if wanted and not _VERSION.fullmatch(wanted):
         detail = _("This names no version of a recording; leave it out, or take it from the status.")
         raise wrong_parameters([{"parameter": "v", "code": "invalid", "detail": detail}])
     return wanted or None
 
 
-def demand_version(request: Request, current: str | None) -> None:
+def demand_version(request: HttpRequest, current: str | None) -> None:
     """A Problem (412) when the client wants the rest of another content than there is now."""
     wanted = wanted_version(request)
     if wanted and current and wanted != current:
@@ -55,7 +63,7 @@ def demand_version(request: Request, current: str | None) -> None:
         raise Problem(412, "version_changed", detail)
 
 
-def play_live(request: Request, row: CallLog) -> HttpResponseBase | Answer | NoPlace | None:
+def play_live(request: HttpRequest, row: CallLog) -> Heard:
     """The growing audio; else it is answered as without `live`: what asking for it did, None if another has asked.
 
     A resume is held for as long as a download may take, since a player gives up for good on anything but bytes.
@@ -80,11 +88,11 @@ def play_live(request: Request, row: CallLog) -> HttpResponseBase | Answer | NoP
     return demand_satisfiable(response)
 
 
-def _answer(request: Request, row: CallLog, flow: Flow, let_go: Callable[[], None]) -> HttpResponseBase:
+def _answer(request: HttpRequest, row: CallLog, flow: Flow, let_go: Callable[[], None]) -> HttpResponseBase:
     content = flow.content
     row.recording_content_type = content.content_type  # as it was told since the row was read
     return live_response(
-        request._request,
+        request,
         flow.read,
         let_go,
         size=content.total,
@@ -94,7 +102,7 @@ def _answer(request: Request, row: CallLog, flow: Flow, let_go: Callable[[], Non
     )
 
 
-def _resumes(request: Request) -> bool:
+def _resumes(request: HttpRequest) -> bool:
     """Whether it goes on from a place in the middle, as a player does whose connection broke."""
     asked = request.headers.get("Range", "")
     return asked != "" and not _FROM_THE_START.fullmatch(asked)

@@ -13,11 +13,12 @@ from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
 from recordings.api.known import Known, known_recording, play_ready
-from recordings.api.live import NO_PLACE, demand_version, play_live
+from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live
 from recordings.api.live import is_wanted as live_is_wanted
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.playback.waiting import LONGEST, long_answers, wait
+from recordings.problems import Problem
 from recordings.serializers import PayloadSerializer, RecordingProblemSerializer
 from recordings.status import version
 
@@ -30,12 +31,23 @@ class StreamView(ApiView):
     """The audio of one recording."""
 
     known: Recording | None = None
+    heard: Heard | Problem | NotTried = NOT_TRIED
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Begin with what is asked for most: a ready recording, by the owner of a token."""
+        """Begin with what is asked for most, by the owner of a token: bytes that are here, or on their way."""
         self.known = known_recording(request, kwargs["call_sid"])
-        played = self.known and play_ready(request, self.known)
+        played = self.known and (play_ready(request, self.known) or self._hear(request, self.known))
         return played or super().dispatch(request, *args, **kwargs)
+
+    def _hear(self, request: HttpRequest, row: Recording) -> HttpResponseBase | None:
+        """The bytes as they arrive; None where there is more to say, for which `heard` is kept."""
+        if "v" in request.GET or is_guess(request) or not live_is_wanted(request, row):
+            return None
+        try:
+            self.heard = play_live(request, row)
+        except Problem as problem:
+            self.heard = problem
+        return self.heard if isinstance(self.heard, HttpResponseBase) else None
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Nobody is looked up twice."""
@@ -61,15 +73,30 @@ class StreamView(ApiView):
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
         row = self.known or find(request.user, Recording.objects.select_related("business"), call_sid)
-        demand_version(request, version(row) if row.recording_download_status == RecordingStatus.READY else None)
+        is_ready = row.recording_download_status == RecordingStatus.READY
+        demand_version(request._request, version(row) if is_ready else None)
         if not may_start(request):
             return _look(request, row)
-        if live_is_wanted(request, row):
-            return _play_live(request, row)
+        if live_is_wanted(request._request, row):
+            return self._play_live(request, row)
         played = _play(request, row)
         seconds = wait_preferred(request)
         if seconds and played in _HOPEFUL:
             return _hold(request, row, seconds, played)
+        return answered(row, played) if isinstance(played, Answer) else played
+
+    def _play_live(self, request: Request, row: CallLog) -> HttpResponseBase:
+        """The bytes while they arrive; where that can't be, as without `live`."""
+        live = play_live(request._request, row) if isinstance(self.heard, NotTried) else self.heard
+        if isinstance(live, Problem):
+            raise live
+        if isinstance(live, HttpResponseBase):
+            return live
+        if live is not NO_PLACE:
+            row.refresh_from_db()  # it was waited for
+        played = _play(request, row)
+        if played is Answer.UNDER_WAY and isinstance(live, Answer):
+            played = live  # what this request did is what it did at first
         return answered(row, played) if isinstance(played, Answer) else played
 
 
@@ -105,19 +132,6 @@ def _play(request: Request, row: CallLog) -> HttpResponseBase | Answer:
     return answer  # READY twice, and twice no file: the client asks again
 
 
-def _play_live(request: Request, row: CallLog) -> HttpResponseBase:
-    """The bytes while they arrive; where that can't be, as without `live`."""
-    live = play_live(request, row)
-    if isinstance(live, HttpResponseBase):
-        return live
-    if live is not NO_PLACE:
-        row.refresh_from_db()  # it was waited for
-    played = _play(request, row)
-    if played is Answer.UNDER_WAY and isinstance(live, Answer):
-        played = live  # what this request did is what it did at first
-    return answered(row, played) if isinstance(played, Answer) else played
-
-
 def _hold(request: Request, row: CallLog, seconds: int, answer: Answer) -> HttpResponseBase:
     """Hold the request until there is something new to say, and then say it. Without a free place, answer at once."""
     with long_answers().place() as taken:
@@ -138,11 +152,16 @@ def may_start(request: Request) -> bool:
 
     Sec-Fetch-Site and Sec-Purpose: Fetch Metadata, W3C. A program's token can't be sent by another site's page.
     """
+    if is_guess(request._request):
+        return False
+    return request.auth is not None or request.headers.get("Sec-Fetch-Site", "none").strip().lower() in _SAME
+
+
+def is_guess(request: HttpRequest) -> bool:
+    """No GET, or one of a browser that only guesses what its user will want."""
     headers = request.headers
     guesses = (headers.get("Sec-Purpose"), headers.get("Purpose"), headers.get("X-Purpose"), headers.get("X-Moz"))
-    if request.method != "GET" or any("prefetch" in (guess or "").lower() for guess in guesses):
-        return False
-    return request.auth is not None or headers.get("Sec-Fetch-Site", "none").strip().lower() in _SAME
+    return request.method != "GET" or any("prefetch" in (guess or "").lower() for guess in guesses)
 
 
 def wait_preferred(request: Request) -> int:

@@ -27,11 +27,12 @@ from recordings.storage import StorageAway, default_storage
 
 log = logging.getLogger(__name__)
 
-TICK = 0.02
+TICK = 0.01
 """Seconds between two looks at a growing file's size."""
 
-_TELL_BYTES, _TELL_EVERY = 65536, 0.1
-"""How much more, or how many seconds later, listeners are told of: each telling wakes all of them."""
+_TELL_BYTES, _TELL_EVERY, _CROWD = 65536, 0.1, 32
+"""How much more, or how many seconds later, listeners are told of. Each telling wakes all of them, so that each _CROWD
+of them makes it as much more; but the last bytes come alone, for nobody is done before everybody has those."""
 
 _STILL = 0.25
 """Seconds without a new byte after which the writer may be dead, and its lock is tried."""
@@ -82,15 +83,21 @@ class Flow:
             raise Broken
         return block
 
-    def look(self) -> None:
-        """Take in the file's size. Whoever waits is told when it is worth waking them."""
+    def look(self, listeners: int = 1) -> None:
+        """Take in the file's size. Whoever waits, `listeners` of them, is told when it is worth waking them."""
         size, now = self._file.size(), time.monotonic()
+        nearly_all = self.content.total - _TELL_BYTES
         with self._grew:
             if size <= self._size:
                 return
             self._grown_at = now
-            enough = size - self._size >= _TELL_BYTES or now - self._told_at >= _TELL_EVERY
-            if enough or size >= self.content.total:
+            much = size - self._size >= _TELL_BYTES * (1 + listeners // _CROWD)
+            if (
+                much
+                or now - self._told_at >= _TELL_EVERY
+                or self._size < nearly_all <= size
+                or size >= self.content.total
+            ):
                 self._size, self._told_at = size, now
                 self._grew.notify_all()
 
@@ -249,7 +256,7 @@ class Feed:
         flow = self.flow
         if flow is None or flow.is_complete:
             return None
-        flow.look()
+        flow.look(self.listeners)
         if flow.writer_died():
             self._release(flow)
         return TICK
