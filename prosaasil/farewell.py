@@ -37,8 +37,8 @@ def _connected(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
         return
     _here.farewell = _Farewell(connection)
     if os.getpid() not in _closers:
-        _closers.add(os.getpid())
         threading.Thread(target=_close_what_is_left, name="farewell", daemon=True).start()
+        _closers.add(os.getpid())
 
 
 def _close_what_is_left() -> None:

@@ -11,6 +11,7 @@ import select
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -73,8 +74,8 @@ def socket_path(name: str) -> str:
 
 
 def wake() -> None:
-    """Wake whoever listens on this machine. Nobody there, or one too busy to be told again, is fine."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+    """Wake whoever listens on this machine. Nobody there, or one too busy to be told again, is fine. Never raises."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
         for name in listeners():
             try:
                 sender.sendto(b"!", socket_path(name))

@@ -4,7 +4,9 @@ On SQLite, which is one machine, a datagram to each web process that listens; on
 every machine. News has no content: who hears it reads the rows again. While nobody waits, nobody listens.
 """
 
+import logging
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +17,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from recordings.bell import Listener
+
+log = logging.getLogger(__name__)
 
 CHANNEL = "recordings"
 _PREFIX = "news-"
@@ -29,6 +33,10 @@ class Ear(Protocol):
 
     def clear(self) -> object:
         """Forget what was heard."""
+        ...
+
+    def missed(self) -> bool:
+        """Whether something has been heard since then that `fileno` will not tell."""
         ...
 
     def close(self) -> None:
@@ -54,22 +62,31 @@ class _Datagrams(Listener):
     """A socket of this process, in the run folder."""
 
     def __init__(self) -> None:
-        self._name = f"{_PREFIX}{os.getpid()}"
+        # Never used twice: who closes late, or finds nobody there, must not remove another's.
+        self._name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         with _folder() as folder:
             super().__init__(f"{folder}/{self._name}")
 
+    def missed(self) -> bool:
+        return False
+
     def close(self) -> None:
         super().close()
-        (Path(settings.RUN_DIR) / self._name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (Path(settings.RUN_DIR) / self._name).unlink(missing_ok=True)
 
 
 class _Notifications:
-    """LISTEN, on this thread's own connection: the query that reads the rows also takes the notifications in."""
+    """LISTEN, on this thread's own connection: the query that reads the rows also takes the notifications in.
+
+    One that comes while the query runs may tell of what the query did not see.
+    """
 
     def __init__(self) -> None:
         connection.ensure_connection()
         self._connection = connection.connection
-        self._connection.add_notify_handler(_heard)
+        self._missed = False
+        self._connection.add_notify_handler(self._hear)  # a handler, so that the driver keeps no backlog of them
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
 
@@ -79,22 +96,34 @@ class _Notifications:
         return int(self._connection.fileno())
 
     def clear(self) -> None:
-        """Nothing: see the class."""
+        with suppress(Exception):  # a lost connection: the query will say so
+            self._connection.pgconn.consume_input()
+            while self._connection.pgconn.notifies():
+                pass
+        self._missed = False
+
+    def missed(self) -> bool:
+        return self._missed
 
     def close(self) -> None:
         with suppress(Exception):  # it may have been lost; a pool would hand it on, listening
             self._connection.execute(f"UNLISTEN {CHANNEL}")
-            self._connection.remove_notify_handler(_heard)
+            self._connection.remove_notify_handler(self._hear)
 
-
-def _heard(_notification: object) -> None:
-    """A handler, so that the driver keeps no backlog of them."""
+    def _hear(self, _notification: object) -> None:
+        self._missed = True
 
 
 def _send() -> None:
-    ears = _ears()
-    if not ears:
-        return
+    """Never raises: the change has been committed, and who made it has more to do."""
+    try:
+        if ears := _ears():
+            _send_to(ears)
+    except OSError as error:
+        log.debug("News got lost", extra={"action": "news", "error": error.strerror})
+
+
+def _send_to(ears: list[str]) -> None:
     with _folder() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
         for name in ears:
             try:

@@ -82,10 +82,14 @@ def play_live(request: HttpRequest, row: CallLog) -> Heard:
             return answer
         demand_version(request, flow.content.name)
         listener = stack.pop_all()
-    response = _answer(request, row, flow, listener.close)
+    try:
+        response = demand_satisfiable(_answer(request, row, flow, listener.close))
+    except BaseException:
+        listener.close()
+        raise
     if not response.streaming:
         listener.close()
-    return demand_satisfiable(response)
+    return response
 
 
 def _answer(request: HttpRequest, row: CallLog, flow: Flow, let_go: Callable[[], None]) -> HttpResponseBase:

@@ -13,7 +13,7 @@ from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
 from recordings.api.known import Known, known_recording, play_ready
-from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live
+from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live, wanted_version
 from recordings.api.live import is_wanted as live_is_wanted
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
@@ -73,8 +73,7 @@ class StreamView(ApiView):
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
         row = self.known or find(request.user, Recording.objects.select_related("business"), call_sid)
-        is_ready = row.recording_download_status == RecordingStatus.READY
-        demand_version(request._request, version(row) if is_ready else None)
+        wanted_version(request._request)  # what cannot name one is refused, whatever there is
         if not may_start(request):
             return _look(request, row)
         if live_is_wanted(request._request, row):
@@ -100,12 +99,18 @@ class StreamView(ApiView):
         return answered(row, played) if isinstance(played, Answer) else played
 
 
+def _audio(request: HttpRequest, row: CallLog) -> HttpResponseBase:
+    """As `audio`; a Problem (412) where it is not the content that is wanted, which is looked at last of all."""
+    demand_version(request, version(row))
+    return audio(request, row)
+
+
 def _look(request: Request, row: CallLog) -> HttpResponseBase:
     """The answer to a request that may start nothing: nothing is written."""
     match row.recording_download_status:
         case RecordingStatus.READY:
             try:
-                return audio(request._request, row)
+                return _audio(request._request, row)
             except Lost:
                 row.recording_download_status = RecordingStatus.MISSING  # as it will be found, in this answer only
                 return answered(row, Answer.NOT_STARTED)
@@ -126,7 +131,7 @@ def _play(request: Request, row: CallLog) -> HttpResponseBase | Answer:
         if answer is not Answer.READY:
             return answer
         try:
-            return audio(request._request, row)
+            return _audio(request._request, row)
         except Lost:
             put_right(row)
     return answer  # READY twice, and twice no file: the client asks again

@@ -11,7 +11,15 @@ from datetime import UTC, datetime, timedelta
 
 from recordings import sidecar
 from recordings.download import adopting, audio, resuming
-from recordings.download.errors import Absent, DownloadError, HostNotAllowed, NotAskedAgain, NotYet, Unauthorised
+from recordings.download.errors import (
+    Absent,
+    DownloadError,
+    HostNotAllowed,
+    NotAskedAgain,
+    NotYet,
+    Stalled,
+    Unauthorised,
+)
 from recordings.download.providers import Account, media_url
 from recordings.download.providers.http import Body, Client, Stopped, Transfer
 from recordings.models import ProviderAccount
@@ -83,18 +91,36 @@ def _download(job: Job, client: Client, storage: Storage, tell: Callable[[], Non
         raise NotAskedAgain(retry_after=60)
     if job.account.auth != "none" and not job.account.secret:
         raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
-    with _received(job, job.account, client, storage, tell) as part, _verifying:
-        try:
-            found = audio.inspect(part.path)
-            job.transfer.check()  # the lease may have been lost, or the deadline passed, while it was decoded
-            if found.peaks:
-                sidecar.keep(part.path, found.peaks.json())
-            name = part.commit(job.transfer.version)
-        except BaseException as error:
-            if not resuming.may_go_on(error, job.transfer, part):
-                part.discard()
-            raise
-        return Whole(name, part.size, part.sha256(), found.content_type, found.duration, job.transfer.version)
+    part = _received(job, job.account, client, storage, tell)
+    try:
+        with _verifying:
+            whole = _verified(job, part)
+    except BaseException as error:
+        # What is whole and not yet looked through is for the next attempt; what did not decode never will.
+        _let_go(job, part, for_the_next=isinstance(error, Stopped | Stalled) and job.transfer.validator is not None)
+        raise
+    part.close()
+    return whole
+
+
+def _verified(job: Job, part: Part) -> Whole:
+    """Looked through from end to end, and under its final name."""
+    found = audio.inspect(part.path)
+    job.transfer.check()  # the lease may have been lost, or the deadline passed, while it was decoded
+    if found.peaks:
+        sidecar.keep(part.path, found.peaks.json())
+    name = part.commit(job.transfer.version)
+    return Whole(name, part.size, part.sha256(), found.content_type, found.duration, job.transfer.version)
+
+
+def _let_go(job: Job, part: Part, *, for_the_next: bool) -> None:
+    if for_the_next:
+        job.kept = part
+        return
+    try:
+        part.discard()
+    finally:
+        part.close()
 
 
 def _received(job: Job, account: Account, client: Client, storage: Storage, tell: Callable[[], None]) -> Part:
@@ -109,11 +135,7 @@ def _received(job: Job, account: Account, client: Client, storage: Storage, tell
         try:
             _write(job, body, part, tell)
         except BaseException as error:
-            if resuming.may_go_on(error, job.transfer, part):
-                job.kept = part
-            else:
-                part.discard()
-                part.close()
+            _let_go(job, part, for_the_next=resuming.may_go_on(error, job.transfer, part))
             raise
     return part
 

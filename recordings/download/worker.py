@@ -225,7 +225,6 @@ class Drain:
             if transfer.bytes_done == transfer.bytes_total and not job.click:
                 continue  # it is here, and will be ready before anyone can have asked
             if job.click or monotonic() - transfer.started > ANNOUNCE_AFTER:
-                self._announced.add(held)
                 Recording.objects.announce(
                     held,
                     bytes_total=transfer.bytes_total,
@@ -233,6 +232,7 @@ class Drain:
                     version=transfer.version,
                     validator=transfer.validator or "",
                 )
+                self._announced.add(held)
 
     def _beat(self) -> None:
         """Renew the leases in time; stop what has lost its own."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import Error
 from django.utils import timezone
 
@@ -68,7 +69,7 @@ class Flow:
         self._size = file.size()
         self._broken = False
         self._grew = threading.Condition()
-        self._told_at = self._grown_at = time.monotonic()
+        self._told_at = self._grown_at = self._lived_at = time.monotonic()
 
     def read(self, at: int, most: int) -> bytes:
         """At least one byte from `at` on, as soon as it is there. Raises Broken when it never will be."""
@@ -90,7 +91,7 @@ class Flow:
         with self._grew:
             if size <= self._size:
                 return
-            self._grown_at = now
+            self._grown_at = self._lived_at = now
             much = size - self._size >= _TELL_BYTES * (1 + listeners // _CROWD)
             if (
                 much
@@ -111,6 +112,10 @@ class Flow:
         """Something has been done about a writer that died: give it time."""
         self._grown_at = time.monotonic()
 
+    def is_stale(self) -> bool:
+        """Whether nothing has come for as long as a download may take. Who has left is noticed only by sending."""
+        return time.monotonic() - self._lived_at > settings.RECORDINGS_DEADLINE
+
     def break_off(self) -> None:
         """It will not be completed. What is here can still be read."""
         with self._grew:
@@ -129,7 +134,9 @@ class Flow:
 
     def writer_died(self) -> bool:
         """Whether it is not complete, nothing has come for a while, and nobody holds the lock on the part."""
-        return not self.is_complete and time.monotonic() - self._grown_at > _STILL and self._file.is_unlocked()
+        if self.is_complete or time.monotonic() - self._grown_at <= _STILL or not self._file.is_unlocked():
+            return False
+        return self._file.size() < self.content.total  # looked at last: it may have ended well meanwhile
 
 
 class _Growing:
@@ -259,6 +266,8 @@ class Feed:
         flow.look(self.listeners)
         if flow.writer_died():
             self._release(flow)
+        if flow.is_stale():
+            flow.break_off()
         return TICK
 
     def _release(self, flow: Flow) -> None:
@@ -299,7 +308,11 @@ class Feeds:
             feed.listeners += 1
             new = feed.listeners == 1
         if new:
-            self._where.add(feed)
+            try:
+                self._where.add(feed)
+            except BaseException:
+                self.leave(feed)
+                raise
         return feed
 
     def leave(self, feed: Feed) -> None:

@@ -60,13 +60,20 @@ class Lookout:
     def add(self, watch: Watch) -> None:
         """Look at what `watch` waits for, from now on and at once."""
         with self._lock:
-            self._watches.add(watch)
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="recordings-lookout", daemon=True)
-                thread.start()  # may fail for want of memory: then the next one who waits tries again
-                self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-                self._thread = thread
+                self._start()
+            self._watches.add(watch)
         self.look()
+
+    def _start(self) -> None:
+        """Raises OSError, RuntimeError where there is no descriptor or thread: the next one who waits tries again."""
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="recordings-lookout", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._resign()
+            raise
 
     def remove(self, watch: Watch) -> None:
         """Look at it no longer. Harmless when repeated."""
@@ -81,8 +88,9 @@ class Lookout:
                 os.eventfd_write(self._nudge, 1)
 
     def _run(self) -> None:
-        ear = _listen()
+        ear = None
         try:
+            ear = _listen()
             self._due = 0.0
             while watches := self._present():
                 if time.monotonic() >= self._due:
@@ -92,10 +100,12 @@ class Lookout:
                         ear = None
                 self._sleep(ear, _ticks(watches))
         finally:
-            if ear:
-                ear.close()
-            connection.close()
-            self._leave()
+            try:
+                self._leave()  # first of all: nobody may wait for a lookout that does not look
+            finally:
+                if ear:
+                    ear.close()
+                connection.close()
 
     def _present(self) -> list[Watch]:
         """What to look at. When that is nothing, the thread gives up its office in the same instant."""
@@ -131,6 +141,8 @@ class Lookout:
             log.warning("Waiting recordings could not be read", exc_info=True, extra={"action": "wait"})
             close_old_connections()
             return False
+        if ear and ear.missed():
+            self._due = since + LOOK_LATEST
         for watch in watches:
             watch.see(rows, since)
         return True

@@ -76,8 +76,8 @@ def wait(row: CallLog, seconds: float, where: Lookout = lookout) -> None:
     if is_settled(row, waiter.until):
         return
     give_up_connection()
-    where.add(waiter)
     try:
+        where.add(waiter)
         waiter.told.wait(seconds)
     finally:
         where.remove(waiter)

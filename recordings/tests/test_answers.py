@@ -4,8 +4,11 @@ import time
 from email.utils import formatdate
 
 import pytest
+from requests.structures import CaseInsensitiveDict
 
 from recordings.download.providers import answers
+
+THEN, LATER = formatdate(1_700_000_000, usegmt=True), formatdate(1_700_000_060, usegmt=True)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,29 @@ def test_retry_after_as_a_date_is_read_in_its_three_forms(form: str) -> None:
 )
 def test_a_retry_after_that_makes_no_sense_is_ignored(value: str | None) -> None:
     assert answers.retry_after(value) is None
+
+
+class Headers(CaseInsensitiveDict[str]):
+    """With the one thing that urllib3's headers can do besides."""
+
+    def getlist(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
+
+
+@pytest.mark.parametrize(
+    ("validator", "told", "resumes"),
+    [
+        (THEN, {}, True), (THEN, {"Last-Modified": THEN}, True), (THEN, {"Last-Modified": LATER}, False),
+        ('"a"', {}, True), ('"a"', {"ETag": '"a"'}, True), ('"a"', {"ETag": '"b"'}, False),
+    ],
+)  # fmt: skip
+def test_a_rest_is_taken_only_where_its_validator_is_still_the_same(
+    validator: str, told: dict[str, str], resumes: bool
+) -> None:
+    headers = Headers({"Content-Range": "bytes 5-9/10", "Content-Length": "5", **told})
+    rest = answers.Rest(5, 10, validator)
+    if resumes:
+        assert answers.accept(206, 11, headers, 100, rest) == answers.Announced(10, validator, 5)
+    else:
+        with pytest.raises(answers.NotResumable):
+            answers.accept(206, 11, headers, 100, rest)

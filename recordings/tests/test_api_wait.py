@@ -148,6 +148,18 @@ def test_without_a_free_place_it_is_202_at_once(
     assert play(client, row, "1")["Preference-Applied"] == "wait=1"
 
 
+@pytest.mark.parametrize("query", ["?v=3e8-2800", "?live=1&v=3e8-2800"])
+def test_another_content_than_the_one_wanted_is_refused_also_after_a_wait(
+    business: Business, client: Client, beside: Callable[..., Future[Any]], query: str
+) -> None:
+    row = make_recording(business)
+    headers = {"Prefer": "wait=25", "Range": "bytes=5-"}
+    answer = beside(lambda: client.get(f"/api/recordings/{row.call_sid}/stream{query}", headers=headers))
+    until(lambda: held() and Recording.objects.waiting().exists())
+    download(row)
+    assert problem(answer.result())["code"] == "version_changed"
+
+
 def test_a_recording_that_goes_away_while_it_is_waited_for_is_404(
     business: Business, client: Client, beside: Callable[..., Future[Any]]
 ) -> None:

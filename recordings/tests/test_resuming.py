@@ -101,3 +101,13 @@ def test_a_part_that_lost_bytes_since_is_gone_on_from_what_is_there(provider: Pr
         file.truncate(1000)
     assert again(row).recording_sha256 == provider.audio(row.recording_url or "").sha256
     assert provider.log()[1].headers["range"] == "bytes=1000-"
+
+
+def test_a_whole_body_that_does_not_decode_is_asked_for_anew(provider: Provider) -> None:
+    row = waiting(business_of(provider), provider, "hello-mp3", recording_priority=PRIORITY_CLICK)
+    provider.misbehave("hello-mp3", "half", first=1)
+    worker.drain()
+    row.refresh_from_db()
+    assert (row.recording_reason, files(row)) == ("cut_short", [])
+    assert again(row).recording_download_status == "ready"
+    assert provider.count("hello-mp3").requests == 2

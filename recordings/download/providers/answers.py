@@ -107,7 +107,8 @@ def accept(status: int, version: int, headers: Headers, max_bytes: int, rest: Re
 def _resumed(status: int, version: int, headers: Headers, rest: Rest) -> Announced:
     """The end of the same body, exactly as asked for (RFC 9110 section 15.3.7)."""
     expected = f"bytes {rest.start}-{rest.total - 1}/{rest.total}"
-    same = headers.get("etag") in {None, rest.validator} or not rest.validator.startswith('"')
+    named = "etag" if rest.validator.startswith('"') else "last-modified"
+    same = headers.get(named) in {None, rest.validator}  # it may be left out
     if status != HTTPStatus.PARTIAL_CONTENT or _is_encoded(headers) or not same:
         raise NotResumable
     if (headers.get("content-range") or "").strip().lower() != expected:
