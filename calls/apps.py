@@ -9,3 +9,11 @@ class CallsConfig(AppConfig):
 
     name = "calls"
     verbose_name = _("Calls")
+
+    def ready(self) -> None:
+        """Have writers of SQLite wait for each other in our way."""
+        from django.db.backends.signals import connection_created
+
+        from calls.patience import be_patient
+
+        connection_created.connect(be_patient, dispatch_uid="patience")
