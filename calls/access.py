@@ -1,12 +1,15 @@
 """Who may see which calls: a member sees those of their own business, and nobody else's exist for them."""
 
-from typing import TypeVar
+import logging
+from typing import Any, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 
 from calls.models import CallLog, Member
+
+log = logging.getLogger(__name__)
 
 Person = AbstractBaseUser | AnonymousUser
 Rows = TypeVar("Rows", bound=QuerySet[CallLog])
@@ -27,3 +30,8 @@ def visible_to(user: Person, rows: Rows) -> Rows:
     if user.pk is None:  # `user=None` would find the businesses that have no members
         return rows.none()
     return rows.filter(business__members__user=user.pk)
+
+
+def tell_failed_login(**_kwargs: Any) -> None:
+    """Receiver of `user_login_failed`: a line for whoever watches for guesses. Not the name: it may be a password."""
+    log.warning("A login failed", extra={"action": "login_failed"})

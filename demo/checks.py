@@ -2,6 +2,7 @@
 
 import ipaddress
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -21,10 +22,19 @@ def is_loopback(bind: str) -> bool:
         return False
 
 
+def reached_from_elsewhere() -> str:
+    """The setting by which other machines reach this service, as it is set; "" where only this one does."""
+    for name, host in (("BIND", settings.BIND), ("PUBLIC_URL", urlsplit(settings.PUBLIC_URL).hostname or "")):
+        if not is_loopback(host):
+            return f"{name}={getattr(settings, name)}"
+    return f"RECORDINGS_ACCEL={settings.RECORDINGS_ACCEL}" if settings.RECORDINGS_ACCEL else ""
+
+
 @register()
 def no_demo_logins_in_public(**kwargs: Any) -> list[CheckMessage]:
     """An error where the service is to be reached from elsewhere and demo logins are still good."""
-    if is_loopback(settings.BIND):
+    elsewhere = reached_from_elsewhere()
+    if not elsewhere:
         return []
     try:
         found = list(User.objects.filter(username__in=LOGINS, is_active=True).values_list("username", flat=True))
@@ -32,6 +42,6 @@ def no_demo_logins_in_public(**kwargs: Any) -> list[CheckMessage]:
         return []  # no database yet, so no logins
     if not found:
         return []
-    hint = "Delete them in the admin with BIND=127.0.0.1, or set PROSAASIL_VAR to another folder."
-    words = f"BIND={settings.BIND}, and demo logins have public passwords: {', '.join(found)}."
+    hint = f"Delete them in the admin without {elsewhere.partition('=')[0]}, or set PROSAASIL_VAR to another folder."
+    words = f"{elsewhere}, and demo logins have public passwords: {', '.join(found)}."
     return [Error(words, hint=hint, id="demo.E001")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -20,6 +21,7 @@ from prosaasil.logs import request_id
 from recordings import problems
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_SESSION_KEY = re.compile(r"[a-z0-9]{1,40}")
 
 
 LARGEST_BODY = 64 * 1024
@@ -65,6 +67,8 @@ class BodyLimits:
             return problems.refusal(request, 415, "unsupported_charset", _("The request must be in UTF-8."))
         if not length:
             return self.get_response(request)
+        if request.method in {"GET", "HEAD"}:  # it means nothing (RFC 9110 §9.3.1), and would hold a place as long
+            return problems.refusal(request, 400, "unexpected_body", _("A request that only asks has no body."))
         if not self.places.acquire(blocking=False):
             words = _("Too many requests are being read. Please try again.")
             refusal = problems.refusal(request, 503, "busy", words, {"Retry-After": "1"})
@@ -91,7 +95,14 @@ class _ForBrowsers(MiddlewareMixin):
 
 
 class Sessions(_ForBrowsers, SessionMiddleware):
-    """Django's."""
+    """Django's, for cookies that can be a session's: PostgreSQL takes any text but NUL, and NUL is a fault then."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Forget a cookie that Django has never given."""
+        name = settings.SESSION_COOKIE_NAME
+        if not _SESSION_KEY.fullmatch(request.COOKIES.get(name, "")):
+            request.COOKIES.pop(name, None)
+        super().process_request(request)
 
 
 class Logins(_ForBrowsers, AuthenticationMiddleware):

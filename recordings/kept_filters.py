@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 
 from calls.filters import CallFilter
 from calls.models import CallLog, Member
+from recordings import fetch_metadata
 
 COOKIE = "filters"
 KEPT = ("direction", "recording", "agent")
@@ -25,7 +26,12 @@ def read(request: HttpRequest, member: Member) -> str:
 
 
 def keep(response: HttpResponse, request: HttpRequest, member: Member) -> HttpResponse:
-    """Keep the filters of this request, which are in order. None at all: forget those of before."""
+    """Keep the filters of this request, which are in order. None at all: forget those of before.
+
+    Not what another site chose by a link, nor what a browser only guessed.
+    """
+    if fetch_metadata.is_guess(request) or not fetch_metadata.is_from_here(request):
+        return response
     chosen = _chosen(request.GET)
     if not chosen:
         return forget(response) if COOKIE in request.COOKIES else response

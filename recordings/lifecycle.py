@@ -101,24 +101,25 @@ class RecordingQuerySet(LeaseQuerySet):
         answer = self.ask_each([row], ask)[row.pk]
         if answer is Answer.ENQUEUED:
             row.refresh_from_db()
+        tell(row, answer)
         return answer
 
     def ask_each(self, rows: Sequence[CallLog], ask: Ask) -> dict[int, Answer]:
-        """The same for many, in one write: the answers by id. All rows are read again but those that were queued."""
+        """The same for many, in one write: the answers by id. All rows are read again but those that were queued.
+
+        Whoever asked tells of it (`tell`), under the name of their own request.
+        """
         answers = {}
         cold = [row for row in rows if row.recording_download_status in _COLD]
         queued = self.filter(_theirs(cold))._queue_clicked(ask) if cold else set()
         _read_again([row for row in cold if row.pk not in queued])
         for row in rows:
             if row.pk in queued:
-                log.info("Priority download job enqueued", extra=_about(row, "enqueue"))
                 answers[row.pk] = Answer.ENQUEUED
                 continue
             if row.recording_download_status == RecordingStatus.QUEUED and row.recording_priority < PRIORITY_CLICK:
                 self.filter(_theirs([row])).promote()
-            answer = standing(row.recording_download_status, exhausted=row.recording_next_retry_at is None)
-            log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
-            answers[row.pk] = answer
+            answers[row.pk] = standing(row.recording_download_status, exhausted=row.recording_next_retry_at is None)
         return answers
 
     def _queue_clicked(self, ask: Ask) -> set[int]:
@@ -232,6 +233,14 @@ def standing(status: str, *, exhausted: bool) -> Answer:
         return Answer.FAILED if exhausted else Answer.BACKING_OFF
     other = {RecordingStatus.READY: Answer.READY, RecordingStatus.MISSING: Answer.COOLING_DOWN}
     return other.get(RecordingStatus(status), Answer.UNDER_WAY)
+
+
+def tell(row: CallLog, answer: Answer) -> None:
+    """The one line of a click; what was asked for in vain is for debugging."""
+    if answer is Answer.ENQUEUED:
+        log.info("Priority download job enqueued", extra=_about(row, "enqueue"))
+    else:
+        log.debug("Download not enqueued", extra=_about(row, "deduplicate") | {"answer": answer.value})
 
 
 def _theirs(rows: Sequence[CallLog]) -> Q:

@@ -124,9 +124,13 @@ def test_a_dry_run_writes_nothing() -> None:
     assert not any(everything())
 
 
+ELSEWHERE = [("BIND", "0.0.0.0"), ("PUBLIC_URL", "https://calls.example.org"), ("RECORDINGS_ACCEL", "/_recordings/")]
+
+
 @pytest.mark.django_db
-def test_it_is_refused_where_others_could_log_in(settings: Settings) -> None:
-    settings.BIND = "0.0.0.0"
+@pytest.mark.parametrize(("name", "value"), ELSEWHERE)
+def test_it_is_refused_where_others_could_log_in(settings: Settings, name: str, value: str) -> None:
+    setattr(settings, name, value)
     with pytest.raises(CommandError, match="this machine only") as refused:
         load()
     assert refused.value.returncode == 3
@@ -134,10 +138,13 @@ def test_it_is_refused_where_others_could_log_in(settings: Settings) -> None:
 
 
 @pytest.mark.django_db
-def test_demo_logins_fail_the_system_check_where_others_could_use_them(settings: Settings) -> None:
+@pytest.mark.parametrize(("name", "value"), ELSEWHERE)
+def test_demo_logins_fail_the_system_check_where_others_could_use_them(
+    settings: Settings, name: str, value: str
+) -> None:
     load()
     assert [error.id for error in run_checks() if error.id == "demo.E001"] == []
-    settings.BIND = "0.0.0.0"
+    setattr(settings, name, value)
     assert [error.id for error in run_checks() if error.id == "demo.E001"] == ["demo.E001"]
     User.objects.all().delete()
     assert [error.id for error in run_checks() if error.id == "demo.E001"] == []

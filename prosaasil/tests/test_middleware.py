@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
@@ -23,9 +24,9 @@ def post(path: str, size: int = 0, content_type: str = FORM, **headers: str) -> 
     return Client().generic("POST", path, b"a" * size, content_type, headers=headers)
 
 
-def served(method: str, path: str, content_type: str) -> Any:
+def served(method: str, path: str, content_type: str, body: bytes = b"a") -> Any:
     """The answer of the handler that granian is given; the test client has another."""
-    environ = RequestFactory().generic(method, path, b"a", FORM).environ | {"CONTENT_TYPE": content_type}
+    environ = RequestFactory().generic(method, path, body, FORM).environ | {"CONTENT_TYPE": content_type}
     return Handler().get_response(Handler.request_class(environ))
 
 
@@ -70,7 +71,7 @@ def test_another_encoding_than_utf_8_is_a_415(method: str, charset: str) -> None
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
 def test_utf_8_may_be_named(charset: str) -> None:
     assert served("POST", "/login/?next=%ff", f"{FORM}; charset={charset}").status_code == 403  # no CSRF token
-    assert served("GET", "/login/?next=%ff", f"{FORM}; charset={charset}").status_code == 200
+    assert served("GET", "/login/?next=%ff", f"{FORM}; charset={charset}", b"").status_code == 200
 
 
 def test_more_bodies_at_a_time_than_there_are_places_are_asked_to_come_again() -> None:
@@ -128,3 +129,36 @@ def test_nothing_takes_a_file_and_the_forms_still_work() -> None:
     request = RequestFactory().post("/login/", form | {"file": SimpleUploadedFile("a.txt", b"a" * 1_000)})
     assert not request.FILES
     assert request.POST["username"] == member.user.username
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_body_where_none_can_be_meant_is_refused_and_takes_no_place(method: str) -> None:
+    answer = Client().generic(method, "/api/calls/", b"x", FORM)
+    assert answer.status_code == 400
+    if method == "GET":
+        assert problem(answer)["code"] == "unexpected_body"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", ['"aaaaaaaaaa\\000"', "a" * 41, "-", "'; --"])
+def test_a_cookie_that_is_no_sessions_is_nobodys(key: str) -> None:
+    assert Client(headers={"Cookie": f"{settings.SESSION_COOKIE_NAME}={key}"}).get("/").status_code == 302
+
+
+@pytest.mark.django_db
+def test_programs_have_no_session_and_browsers_have_one() -> None:
+    business = make_business()
+    member = make_member(business)
+    browser = Client()
+    browser.force_login(member.user)
+    assert browser.get("/api/calls/").status_code == 200
+    browser.cookies[settings.SESSION_COOKIE_NAME]["max-age"] = 3600
+    assert browser.get("/api/calls/", headers={"Authorization": "Token " + "0" * 40}).status_code == 401
+
+
+@pytest.mark.django_db
+def test_a_failed_login_is_one_line_without_what_was_typed(caplog: pytest.LogCaptureFixture) -> None:
+    Client().post("/login/", {"username": "hunter2", "password": "hunter3"})
+    [line] = [record for record in caplog.records if record.name == "calls.access"]
+    assert (line.getMessage(), vars(line)["action"]) == ("A login failed", "login_failed")
+    assert "hunter" not in caplog.text

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from enum import Enum
 
 from django.conf import settings
@@ -13,13 +13,14 @@ from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import demand_satisfiable, file_name
 from recordings.lifecycle import Answer
 from recordings.playback import turns
+from recordings.playback.byte_range import RangeNotSatisfiable, parse_range
 from recordings.playback.live import Flow, feeds
 from recordings.playback.responses import live_response
 from recordings.playback.waiting import LONGEST, give_up_connection, long_answers
 from recordings.problems import Problem, wrong_parameters
 
 _VERSION = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}")
-_FROM_THE_START = re.compile(r"\s*bytes=0*-.*", re.IGNORECASE)
+_ENDLESS = 1 << 62
 
 
 class NoPlace(Enum):
@@ -108,5 +109,7 @@ def _answer(request: HttpRequest, row: CallLog, flow: Flow, let_go: Callable[[],
 
 def _resumes(request: HttpRequest) -> bool:
     """Whether it goes on from a place in the middle, as a player does whose connection broke."""
-    asked = request.headers.get("Range", "")
-    return asked != "" and not _FROM_THE_START.fullmatch(asked)
+    with suppress(RangeNotSatisfiable):
+        part = parse_range(request.headers.get("Range"), _ENDLESS)
+        return part is not None and 0 < part.start < _ENDLESS // 2  # after that are the last so many bytes
+    return False

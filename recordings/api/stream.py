@@ -15,6 +15,7 @@ from recordings.api.base import CALL_SID, ApiView, answered, find, problems
 from recordings.api.known import Known, known_recording, play_ready
 from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live, wanted_version
 from recordings.api.live import is_wanted as live_is_wanted
+from recordings.fetch_metadata import is_from_here, is_guess
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.playback.waiting import LONGEST, long_answers, wait
@@ -23,7 +24,6 @@ from recordings.serializers import PayloadSerializer, RecordingProblemSerializer
 from recordings.status import version
 
 _WAIT = re.compile(r'\s*wait\s*=\s*(?:([0-9]{1,9})|"([0-9]{1,9})")\s*(?:;.*)?', re.IGNORECASE)
-_SAME = {"same-origin", "same-site", "none"}
 _HOPEFUL = {Answer.ENQUEUED, Answer.UNDER_WAY, Answer.BACKING_OFF}
 
 
@@ -155,18 +155,11 @@ def _hold(request: Request, row: CallLog, seconds: int, answer: Answer) -> HttpR
 def may_start(request: Request) -> bool:
     """Only a GET, that is no prefetch, and from a browser only one that another site did not cause.
 
-    Sec-Fetch-Site and Sec-Purpose: Fetch Metadata, W3C. A program's token can't be sent by another site's page.
+    A program's token can't be sent by another site's page.
     """
     if is_guess(request._request):
         return False
-    return request.auth is not None or request.headers.get("Sec-Fetch-Site", "none").strip().lower() in _SAME
-
-
-def is_guess(request: HttpRequest) -> bool:
-    """No GET, or one of a browser that only guesses what its user will want."""
-    headers = request.headers
-    guesses = (headers.get("Sec-Purpose"), headers.get("Purpose"), headers.get("X-Purpose"), headers.get("X-Moz"))
-    return request.method != "GET" or any("prefetch" in (guess or "").lower() for guess in guesses)
+    return request.auth is not None or is_from_here(request._request)
 
 
 def wait_preferred(request: Request) -> int:

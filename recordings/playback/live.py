@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import Error
+from django.db import Error, connection
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
-from recordings.lifecycle import Answer, Ask
+from recordings.lifecycle import Answer, Ask, tell
 from recordings.models import Recording
 from recordings.playback.lookout import Lookout, lookout
 from recordings.playback.waiting import is_settled
@@ -224,6 +224,8 @@ class Feed:
         elif row is None or row.recording_token != flow.token:
             self._over = True  # who listens hears it to its end; who comes now is told how it stands
         with self._turned:
+            if since < self._asked_at:
+                return
             self._row, self.flow = row, flow
             self._over = self._over or row is None
             self._turned.notify_all()
@@ -265,18 +267,22 @@ class Feed:
             return None
         flow.look(self.listeners)
         if flow.writer_died():
-            self._release(flow)
+            flow.be_patient()
+            # In a thread of its own: a write may have to wait, and all listeners of this process with it.
+            threading.Thread(target=self._release, args=(flow.token,), name="release", daemon=True).start()
         if flow.is_stale():
+            self._over = True
             flow.break_off()
         return TICK
 
-    def _release(self, flow: Flow) -> None:
-        flow.be_patient()
+    def _release(self, token: str) -> None:
         try:
-            if Recording.objects.release(dead=[(self.recordings[0], flow.token)]):
+            if Recording.objects.release(dead=[(self.recordings[0], token)]):
                 log.warning("A worker died while its recording was heard", extra={"action": "live"})
         except Error:
             log.warning("A dead worker's recording could not be released", exc_info=True, extra={"action": "live"})
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Let go of the file: nobody listens any more."""
@@ -359,7 +365,9 @@ class _Asks:
                     rows, self._waiting = self._waiting, {}
                 rows[row.pk] = row  # it may have been in a write that failed
                 self._answers |= Recording.objects.ask_each(list(rows.values()), Ask.PLAY)
-            return self._answers.pop(row.pk)
+            answer = self._answers.pop(row.pk)
+        tell(row, answer)
+        return answer
 
 
 def _break_off(flow: Flow | None) -> None:

@@ -71,6 +71,8 @@ def audio_response(
             return _left_to_nginx(response, nginx_path)
         if response.streaming:
             stack.pop_all()
+            if nginx_path:
+                response["X-Accel-Buffering"] = "yes"  # it is all here: no thread of ours for a slow listener
         return response
 
 

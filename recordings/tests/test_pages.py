@@ -343,6 +343,14 @@ def test_the_filters_are_kept_until_all_calls_are_shown(business: Business, list
     assert listener.get("/").status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Purpose": "prefetch"}])
+def test_what_another_site_or_a_guess_of_the_browser_chose_is_not_kept(
+    business: Business, listener: Client, headers: dict[str, str]
+) -> None:
+    assert listener.get("/?direction=inbound", headers=headers).status_code == 200
+    assert "filters" not in listener.cookies
+
+
 def test_filters_are_kept_for_their_member_only(business: Business, listener: Client) -> None:
     listener.get("/", {"agent": "Noa"})
     listener.force_login(make_member(business, "other").user)

@@ -276,6 +276,7 @@ def test_what_nginx_would_answer_in_another_way_is_answered_here(
     response = left(file, **headers)
     assert response.status_code == status
     assert "X-Accel-Redirect" not in response
+    assert response.get("X-Accel-Buffering") == ("yes" if response.streaming else None)  # slow listeners are nginx's
     body(response)
     assert file.closed
 

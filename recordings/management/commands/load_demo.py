@@ -15,7 +15,7 @@ from rest_framework.authtoken.models import Token
 
 from calls.importing import CallFile
 from calls.models import Business, Member
-from demo.checks import is_loopback
+from demo.checks import is_loopback, reached_from_elsewhere
 from demo.data import COMPANIES, OPERATOR, PASSWORD, PROGRAM, TOKEN, Company, lines
 from recordings.importing import Import
 from recordings.lifecycle import Ask
@@ -41,10 +41,10 @@ class Command(ReportingCommand):
         """All or nothing: what was loaded in part would stay so."""
         url = options["provider_url"].rstrip("/")
         host = _host(url)
-        if not is_loopback(settings.BIND):
+        if elsewhere := reached_from_elsewhere():
             raise EnvironmentUnfit(
-                f"The demo's passwords are public, so it is for this machine only: BIND={settings.BIND} is refused. "
-                "Leave BIND out."
+                f"The demo's passwords are public, so it is for this machine only: {elsewhere} is refused. "
+                f"Leave {elsewhere.partition('=')[0]} out."
             )
         slugs = [company.slug for company in COMPANIES]
         kept = set(Business.objects.filter(slug__in=slugs).values_list("slug", flat=True))

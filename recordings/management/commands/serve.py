@@ -20,7 +20,7 @@ from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
 from calls.models import Business
-from demo.checks import is_loopback
+from demo.checks import reached_from_elsewhere
 from demo.data import COMPANIES, OPERATOR, PASSWORD
 from prosaasil.supervisor import ports
 from prosaasil.supervisor.group import Program
@@ -66,10 +66,10 @@ class Command(PlainCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Refuse what can't work, end what was left behind, prepare, serve. Exit 3 says what to put right."""
-        if options["demo"] and not is_loopback(settings.BIND):
+        if options["demo"] and (elsewhere := reached_from_elsewhere()):
             raise _unfit(
-                f"The demo's passwords are public, so it serves this machine only: BIND={settings.BIND} is refused. "
-                "Leave BIND out, or use --no-demo."
+                f"The demo's passwords are public, so it serves this machine only: {elsewhere} is refused. "
+                f"Leave {elsewhere.partition('=')[0]} out, or use --no-demo."
             )
         run_folder = RunFolder(Path(settings.RUN_DIR))
         try:
