@@ -50,6 +50,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "prosaasil.middleware.RequestId",
+    "prosaasil.middleware.ShortWay",
     "prosaasil.middleware.BodyLimits",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

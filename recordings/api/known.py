@@ -14,14 +14,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import F
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from calls.models import Business, RecordingStatus
-from recordings.api.audio import Lost, audio
+from calls.models import Business
 from recordings.models import Recording
-from recordings.problems import Problem
 
 _TOKEN = re.compile("Token ([0-9a-f]{40})")
 _KEY, _SID = "the token's key", "the call's SID"
@@ -49,16 +47,6 @@ def known_recording(request: HttpRequest, call_sid: str) -> Recording | None:
         cursor.execute(query.sql, [given.get(param, param) for param in query.params])
         found = cursor.fetchone()
     return _recording(query, found) if found else None
-
-
-def play_ready(request: HttpRequest, row: Recording) -> HttpResponseBase | None:
-    """The audio of a ready recording; None where there is more to think about."""
-    if request.method != "GET" or "v" in request.GET or row.recording_download_status != RecordingStatus.READY:
-        return None
-    try:
-        return audio(request, row)
-    except (Lost, Problem):
-        return None
 
 
 def _recording(query: "_Prepared", found: Sequence[Any]) -> Recording:

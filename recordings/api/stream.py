@@ -1,7 +1,6 @@
 """GET recordings/{call_sid}/stream: the audio, or the download of it."""
 
 import re
-from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -12,9 +11,10 @@ from rest_framework.request import Request
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
-from recordings.api.known import Known, known_recording, play_ready
+from recordings.api.known import Known
 from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live, wanted_version
 from recordings.api.live import is_wanted as live_is_wanted
+from recordings.api.short_way import found
 from recordings.fetch_metadata import is_from_here, is_guess
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
@@ -30,28 +30,10 @@ _HOPEFUL = {Answer.ENQUEUED, Answer.UNDER_WAY, Answer.BACKING_OFF}
 class StreamView(ApiView):
     """The audio of one recording."""
 
-    known: Recording | None = None
-    heard: Heard | Problem | NotTried = NOT_TRIED
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Begin with what is asked for most, by the owner of a token: bytes that are here, or on their way."""
-        self.known = known_recording(request, kwargs["call_sid"])
-        played = self.known and (play_ready(request, self.known) or self._hear(request, self.known))
-        return played or super().dispatch(request, *args, **kwargs)
-
-    def _hear(self, request: HttpRequest, row: Recording) -> HttpResponseBase | None:
-        """The bytes as they arrive; None where there is more to say, for which `heard` is kept."""
-        if "v" in request.GET or is_guess(request) or not live_is_wanted(request, row):
-            return None
-        try:
-            self.heard = play_live(request, row)
-        except Problem as problem:
-            self.heard = problem
-        return self.heard if isinstance(self.heard, HttpResponseBase) else None
-
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Nobody is looked up twice."""
-        return [Known(self.known)] if self.known else super().get_authenticators()
+        known = found(self.request)
+        return [Known(known.row)] if known else super().get_authenticators()
 
     @extend_schema(
         operation_id="recordings_stream",
@@ -72,30 +54,17 @@ class StreamView(ApiView):
     )  # fmt: skip
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
-        row = self.known or find(request.user, Recording.objects.select_related("business"), call_sid)
+        known = found(request._request)
+        row = known.row if known else find(request.user, Recording.objects.select_related("business"), call_sid)
         wanted_version(request._request)  # what cannot name one is refused, whatever there is
         if not may_start(request):
             return _look(request, row)
         if live_is_wanted(request._request, row):
-            return self._play_live(request, row)
+            return _play_live(request, row, known.heard if known else NOT_TRIED)
         played = _play(request, row)
         seconds = wait_preferred(request)
         if seconds and played in _HOPEFUL:
             return _hold(request, row, seconds, played)
-        return answered(row, played) if isinstance(played, Answer) else played
-
-    def _play_live(self, request: Request, row: CallLog) -> HttpResponseBase:
-        """The bytes while they arrive; where that can't be, as without `live`."""
-        live = play_live(request._request, row) if isinstance(self.heard, NotTried) else self.heard
-        if isinstance(live, Problem):
-            raise live
-        if isinstance(live, HttpResponseBase):
-            return live
-        if live is not NO_PLACE:
-            row.refresh_from_db()  # it was waited for
-        played = _play(request, row)
-        if played is Answer.UNDER_WAY and isinstance(live, Answer):
-            played = live  # what this request did is what it did at first
         return answered(row, played) if isinstance(played, Answer) else played
 
 
@@ -135,6 +104,21 @@ def _play(request: Request, row: CallLog) -> HttpResponseBase | Answer:
         except Lost:
             put_right(row)
     return answer  # READY twice, and twice no file: the client asks again
+
+
+def _play_live(request: Request, row: CallLog, heard: Heard | Problem | NotTried) -> HttpResponseBase:
+    """The bytes while they arrive; where that can't be, as without `live`. `heard`: what has been tried already."""
+    live = play_live(request._request, row) if isinstance(heard, NotTried) else heard
+    if isinstance(live, Problem):
+        raise live
+    if isinstance(live, HttpResponseBase):
+        return live
+    if live is not NO_PLACE:
+        row.refresh_from_db()  # it was waited for
+    played = _play(request, row)
+    if played is Answer.UNDER_WAY and isinstance(live, Answer):
+        played = live  # what this request did is what it did at first
+    return answered(row, played) if isinstance(played, Answer) else played
 
 
 def _hold(request: Request, row: CallLog, seconds: int, answer: Answer) -> HttpResponseBase:

@@ -1,0 +1,79 @@
+"""The short way of what programs ask for by the hundred: bytes of a recording that is here, or on its way.
+
+Addresses, the framework and what is for browsers cost more than such an answer itself. So it is answered before them,
+to whoever plainly may hear it. Whatever else there is to say, a refusal above all, is said on the usual way, which
+goes on from what was found here.
+"""
+
+import re
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import translation
+
+from calls.models import CALL_SID_PATTERN, RecordingStatus
+from recordings.api.audio import Lost, audio
+from recordings.api.known import known_recording
+from recordings.api.live import NOT_TRIED, Heard, NotTried, is_wanted, play_live
+from recordings.fetch_metadata import is_guess
+from recordings.models import Recording
+from recordings.problems import Problem
+
+_PATH = re.compile(rf"/api/recordings/({CALL_SID_PATTERN})/stream/?")
+_USUAL = ("HTTP_COOKIE", "HTTP_ACCEPT_LANGUAGE")
+"""Headers with which there is more to think about."""
+
+
+@dataclass
+class Found:
+    """What the usual way need not look for again: the recording, read for the owner of the token, and who that is."""
+
+    row: Recording
+    heard: Heard | Problem | NotTried = NOT_TRIED
+
+
+def found(request: HttpRequest) -> Found | None:
+    """What the short way has found for this request."""
+    return getattr(request, "found", None)
+
+
+def play(request: HttpRequest) -> HttpResponseBase | None:
+    """The bytes; None where there is anything else to say."""
+    path = _PATH.fullmatch(request.path_info)
+    if path is None or is_guess(request) or any(map(request.META.get, _USUAL)) or not _is_for_us(request):
+        return None
+    row = known_recording(request, path[1])
+    if row is None:
+        return None
+    translation.activate(settings.LANGUAGE_CODE)
+    request.found = result = Found(row)  # type: ignore[attr-defined]
+    if "v" in request.GET:
+        return None
+    if row.recording_download_status == RecordingStatus.READY:
+        return _ready(request, row)
+    if is_wanted(request, row):
+        result.heard = _arriving(request, row)
+    return result.heard if isinstance(result.heard, HttpResponseBase) else None
+
+
+def _is_for_us(request: HttpRequest) -> bool:
+    try:
+        return bool(request.get_host())
+    except DisallowedHost:
+        return False
+
+
+def _ready(request: HttpRequest, row: Recording) -> HttpResponseBase | None:
+    try:
+        return audio(request, row)
+    except (Lost, Problem):
+        return None
+
+
+def _arriving(request: HttpRequest, row: Recording) -> Heard | Problem:
+    try:
+        return play_live(request, row)
+    except Problem as problem:
+        return problem
