@@ -125,8 +125,13 @@ class RecordingQuerySet(LeaseQuerySet):
     def _queue_clicked(self, ask: Ask) -> set[int]:
         """Queue those of these that may be; which they were."""
         may = set(self.queueable(ask).values_list("pk", flat=True))
-        if len(may) <= 1:
-            return may if may and self.filter(pk__in=may).queue(ask, PRIORITY_CLICK) else set()
+        if not may:
+            return may
+        with transaction.atomic():
+            queued = self.filter(pk__in=may).queue(ask, PRIORITY_CLICK)
+            if queued in {0, len(may)}:
+                return may if queued else set()
+            transaction.set_rollback(True)  # others were quicker with some of them, and which is not known
         with transaction.atomic():
             free = set(self.queueable(ask).locked().values_list("pk", flat=True))
             self.filter(pk__in=free).queue(ask, PRIORITY_CLICK)

@@ -186,3 +186,16 @@ def test_many_writers_never_find_the_database_locked() -> None:
     counts = Recording.objects.counts()
     assert counts["ready"] + counts["queued"] == 120
     assert bell.is_rung()
+
+
+def test_of_those_who_ask_for_many_at_once_each_recording_is_enqueued_by_one() -> None:
+    made = [recording() for _ in range(20)]
+
+    def ask(mine: list[CallLog]) -> list[int]:
+        answers = Recording.objects.ask_each([rows.read(row) for row in mine], Ask.PLAY)
+        return [pk for pk, answer in answers.items() if answer is Answer.ENQUEUED]
+
+    parts = [made, made[5:], made[:10], made[::2], made]
+    enqueued = [pk for found in race(*(lambda part=part: ask(part) for part in parts)) for pk in found]
+    assert sorted(enqueued) == sorted(row.pk for row in made)
+    assert Recording.objects.counts()["queued"] == 20
