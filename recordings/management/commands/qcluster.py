@@ -1,13 +1,14 @@
 """django-q2's cluster, with drains that are told of a stop."""
 
 import signal
+from importlib import import_module
 from typing import Any
 
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as StockCommand
 
 from recordings import bell
-from recordings.download import stopping
+from recordings.download import stopping, worker
 
 
 class TellingCluster(Cluster):  # type: ignore[misc]
@@ -28,6 +29,8 @@ class Command(StockCommand):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or SIGINT."""
         stopping.forget()
+        import_module(bell.DRAIN.rpartition(".")[0])  # the workers would each load it, at their first bell
+        worker.warm_up()
         cluster = TellingCluster()
         cluster.start()
         if options["run_once"]:
