@@ -2,18 +2,37 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from django.db import DatabaseError
+from pytest_django import Settings
 
 from calls.models import PRIORITY_CLICK
 from demo import library
 from demo.provider import Provider
 from recordings.attempts import Attempt, Outcome
-from recordings.download import worker
+from recordings.download import resuming, worker
+from recordings.download.adopting import Earlier
+from recordings.download.attempt import Job
+from recordings.download.errors import (
+    CutShort,
+    NotAudio,
+    ProviderError,
+    Stalled,
+    StorageError,
+    StorageFull,
+    TooLarge,
+    Unreachable,
+)
+from recordings.download.providers.http import Stopped, Transfer
+from recordings.leases import LeaseQuerySet
 from recordings.lifecycle import Ask
 from recordings.models import Recording
-from recordings.storage import StoredFile, default_storage
+from recordings.results import Held
+from recordings.storage import Storage, StoredFile, default_storage
 from recordings.tests.downloads import business_of, provider_and_storage, waiting
+from recordings.tests.rows import DOWNLOADING, held, read, recording
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,3 +130,137 @@ def test_a_whole_body_that_does_not_decode_is_asked_for_anew(provider: Provider)
     assert (row.recording_reason, files(row)) == ("cut_short", [])
     assert again(row).recording_download_status == "ready"
     assert provider.count("hello-mp3").requests == 2
+
+
+# --- what can be gone on from
+
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+ADDRESS, VALIDATOR, VERSION = "5" * 64, '"v"', 1_700_000_000
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    storage = Storage(tmp_path / "storage")
+    storage.prepare()
+    return storage
+
+
+def leave(storage: Storage, **sizes: int) -> None:
+    """Dead attempts' parts: so many bytes by token."""
+    for token, size in sizes.items():
+        with storage.begin(7, token) as part:
+            part.write(bytes(size))
+
+
+def knew(total: int | None = 100, digest: str = ADDRESS, validator: str = VALIDATOR) -> Earlier:
+    return Earlier(digest, total, validator, None if total is None else VERSION)
+
+
+def goes_on_from(storage: Storage, earlier: dict[str, Earlier]) -> tuple[str, int] | None:
+    left = resuming.leftover(storage, 7, ADDRESS, earlier)
+    if left is None:
+        return None
+    assert (left.version, left.rest.total, left.rest.validator) == (VERSION, 100, VALIDATOR)
+    assert left.is_whole == (left.rest.start == 100)
+    return left.file.token, left.rest.start
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("size", "taken"), [(0, False), (1, True), (99, True), (100, True), (101, False)])
+def test_a_part_is_gone_on_from_while_it_is_no_longer_than_was_announced(
+    storage: Storage, size: int, taken: bool
+) -> None:
+    leave(storage, **{A: size})
+    assert goes_on_from(storage, {A: knew()}) == ((A, size) if taken else None)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("sizes", [(30, 20, 10), (10, 30, 20), (20, 10, 30)])
+def test_of_several_parts_the_longest_is_gone_on_from(storage: Storage, sizes: tuple[int, ...]) -> None:
+    by_token = dict(zip((A, B, C), sizes, strict=True))
+    leave(storage, **by_token)
+    longest = max(by_token, key=by_token.__getitem__)
+    assert goes_on_from(storage, dict.fromkeys(by_token, knew())) == (longest, 30)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("other", [knew(total=40), knew(digest="6" * 64), knew(validator=""), knew(total=None), None])
+def test_a_longer_part_that_cannot_be_used_stands_in_nobodys_way(storage: Storage, other: Earlier | None) -> None:
+    leave(storage, **{A: 50, B: 10})
+    earlier = {B: knew()} if other is None else {A: other, B: knew()}
+    assert goes_on_from(storage, earlier) == (B, 10)
+
+
+@pytest.mark.once
+def test_a_part_whose_writer_lives_is_neither_gone_on_from_nor_removed(storage: Storage) -> None:
+    earlier = {A: knew(), B: knew()}
+    leave(storage, **{B: 10})
+    with storage.begin(7, A) as part:
+        part.write(bytes(50))
+        assert goes_on_from(storage, earlier) == (B, 10)
+        resuming.clear(storage, 7, earlier)
+        assert goes_on_from(storage, earlier) is None
+    assert goes_on_from(storage, earlier) == (A, 50)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("error", "may"),
+    [
+        (Stopped(), True), (CutShort(), True), (Stalled(), True), (Unreachable(), True),
+        (ProviderError(), False), (TooLarge(), False), (NotAudio(), False), (StorageFull(), False),
+        (StorageError(), False), (ZeroDivisionError(), False), (KeyboardInterrupt(), False),
+    ],
+    ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
+)  # fmt: skip
+def test_what_was_interrupted_may_go_on_and_what_failed_otherwise_may_not(
+    storage: Storage, error: BaseException, may: bool
+) -> None:
+    transfer = Transfer(60, 1000)
+    with storage.begin(7, A) as part:
+        transfer.validator, transfer.bytes_total = VALIDATOR, 100
+        assert not resuming.may_go_on(error, transfer, part), "nothing has come"
+        part.write(b"1")
+        assert resuming.may_go_on(error, transfer, part) is may
+        transfer.validator = None
+        assert not resuming.may_go_on(error, transfer, part), "nothing tells whether the rest is the rest of this"
+        transfer.validator, transfer.bytes_total = VALIDATOR, None
+        assert not resuming.may_go_on(error, transfer, part), "nor where it would end"
+
+
+# --- what is told of it while it comes
+
+
+def test_what_the_database_did_not_take_is_told_at_the_next_turn(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RUN_DIR = tmp_path
+    told: list[Held] = []
+    announce = LeaseQuerySet.announce
+
+    def at_first_away(rows: LeaseQuerySet, held: Held, **facts: Any) -> int:
+        told.append(held)
+        if len(told) == 1:
+            raise DatabaseError("The database is away.")
+        return announce(rows, held, **facts)
+
+    monkeypatch.setattr(LeaseQuerySet, "announce", at_first_away)
+    arriving = recording(DOWNLOADING)
+    transfer = Transfer(60, 1000)
+    transfer.content_type, transfer.bytes_total = "audio/wav", 100
+    transfer.validator, transfer.version = VALIDATOR, VERSION
+    job = Job(held(arriving), arriving.call_sid, arriving.business_id, "", None, None, None, transfer, click=True)
+    drain = worker.Drain(*cast("tuple[Any, Any, Any]", (None, None, None)))
+    drain._jobs[job.held] = job
+
+    with pytest.raises(DatabaseError):
+        drain._announce()
+    assert read(arriving).recording_bytes_total is None
+    drain._announce()
+    now = read(arriving)
+    assert (now.recording_bytes_total, now.recording_content_type) == (100, "audio/wav")
+    assert now.recording_version == VERSION
+    assert list(Attempt.objects.values_list("bytes_total", "version", "validator")) == [(100, VERSION, VALIDATOR)]
+    drain._announce()
+    assert told == [job.held] * 2, "once it was taken, it is not told again"

@@ -247,3 +247,33 @@ def test_a_name_is_never_two_files() -> None:
     """A token's part, file and waveform differ in their suffixes only."""
     token = uuid.uuid4().hex
     assert Path(token).with_suffix(".peaks").name == Path(f"{token}.part").with_suffix(".peaks").name
+
+
+# --- orphans
+
+
+@pytest.mark.parametrize("beside", ["", ".part", ".new"])
+def test_beside_a_file_that_lives_none_is_an_orphan(beside: str, storage: Storage) -> None:
+    path = storage.root / "7" / f"{A}{beside}"
+    path.parent.mkdir()
+    path.touch()
+    sidecar.keep(storage.path(f"7/{A}"), PEAKS)
+    sidecar.keep(storage.path(f"7/{B}"), PEAKS)
+    assert sidecar.orphans(storage, 7) == [f"7/{B}.peaks"]
+    assert list(sidecar.all_orphans(storage)) == [f"7/{B}.peaks"]
+    assert sidecar.remove_orphans(storage, 7) == 1
+    assert files(storage) == [MARKER, f"7/{A}{beside}", f"7/{A}.peaks"]
+    path.unlink()
+    assert sidecar.remove_orphans(storage, 7) == 1
+    assert files(storage) == [MARKER]
+
+
+def test_a_folder_that_is_a_link_is_left_alone(storage: Storage, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / f"{A}.peaks").write_bytes(PEAKS)
+    (storage.root / "7").symlink_to(elsewhere)
+    assert sidecar.orphans(storage, 7) == []
+    assert list(sidecar.all_orphans(storage)) == []
+    assert sidecar.remove_orphans(storage, 7) == 0
+    assert (elsewhere / f"{A}.peaks").read_bytes() == PEAKS
