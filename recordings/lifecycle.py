@@ -125,8 +125,8 @@ class RecordingQuerySet(LeaseQuerySet):
     def _queue_clicked(self, ask: Ask) -> set[int]:
         """Queue those of these that may be; which they were."""
         may = set(self.queueable(ask).values_list("pk", flat=True))
-        if not may:
-            return may
+        if len(may) <= 1:
+            return may if may and self.filter(pk__in=may).queue(ask, PRIORITY_CLICK) else set()
         with transaction.atomic():
             queued = self.filter(pk__in=may).queue(ask, PRIORITY_CLICK)
             if queued in {0, len(may)}:

@@ -215,17 +215,15 @@ class Feed:
     # --- for the lookout
 
     def see(self, rows: Mapping[int, CallLog], since: float) -> None:
-        """Follow the row: a new attempt, the end, a failure."""
-        if since < self._asked_at:
-            return
-        row, flow = rows.get(self.recordings[0]), self.flow
-        if flow is None or not flow.is_complete:
-            flow = self._follow(row, flow)
-        elif row is None or row.recording_token != flow.token:
-            self._over = True  # who listens hears it to its end; who comes now is told how it stands
+        """Follow the row: a new attempt, the end, a failure. What was read before somebody asked is not believed."""
         with self._turned:
             if since < self._asked_at:
                 return
+            row, flow = rows.get(self.recordings[0]), self.flow
+            if flow is None or not flow.is_complete:
+                flow = self._follow(row, flow)
+            elif row is None or row.recording_token != flow.token:
+                self._over = True  # who listens hears it to its end; who comes now is told how it stands
             self._row, self.flow = row, flow
             self._over = self._over or row is None
             self._turned.notify_all()

@@ -202,6 +202,18 @@ def test_nor_does_one_that_was_read_before_and_is_taken_in_after(clock: Clock, w
     assert flow is feed.flow
 
 
+@pytest.mark.parametrize("status", ["failed", "missing"])
+def test_nor_does_one_that_is_taken_in_after_break_off_what_is_heard(clock: Clock, write: Write, status: str) -> None:
+    part = write(1000)
+    feed, flow = on_air(clock)
+    before = clock.now
+    clock.now += 0.001
+    feed._turned = Late(feed.asked)
+    see(feed, row(status), before)
+    assert (feed.flow, feed.is_over) == (flow, False)
+    assert next_block(flow, 1000, lambda: grow(part, TOLD_OF), feed.tick) == BODY[1000 : part.size]
+
+
 def test_nor_does_such_a_row_break_off_what_is_heard(clock: Clock, write: Write) -> None:
     part = write(1000)
     feed, flow = on_air(clock)
@@ -224,12 +236,16 @@ def test_a_row_that_was_read_after_ends_the_wait(clock: Clock, status: str) -> N
     assert not feed.is_over
 
 
-def test_what_was_seen_before_is_forgotten_by_asking(clock: Clock) -> None:
-    feed = Feed(ID)
-    see(feed, row("failed"), clock.now)
-    assert feed.may_ask()
-    assert heard(feed, feed.asked, lambda: see(feed, row("failed"), clock.now)) is None
-    assert feed._turned.events == []  # type: ignore[attr-defined]
+def test_what_was_seen_before_says_nothing_while_somebody_asks_nor_after(clock: Clock, write: Write) -> None:
+    write(1000)
+    asking, asked = Feed(ID), Feed(ID)
+    for feed in (asking, asked):
+        see(feed, row("failed"), clock.now)
+        assert heard(feed) is None
+        assert feed.may_ask()
+    assert heard(asking, asking.asked, lambda: see(asking, row(), clock.now)) is not None
+    asked.asked()
+    assert heard(asked, lambda: see(asked, row(), clock.now)) is not None
 
 
 def test_a_row_that_is_gone_ends_the_wait_and_the_feed(clock: Clock) -> None:

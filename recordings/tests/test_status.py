@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.utils import timezone, translation
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, Business
 from calls.tests.factories import make_business, make_call, make_ready, make_recording
@@ -138,7 +138,8 @@ def test_the_queue_ahead_is_counted_in_the_query_that_reads_the_row(
     assert {ahead[row.pk] for row in Recording.objects.filter(recording_priority=PRIORITY_BULK)} == {None}
 
 
-def test_a_longer_queue_means_a_later_answer(business: Business) -> None:
+def test_a_longer_queue_means_a_later_answer(business: Business, settings: Settings) -> None:
+    settings.RECORDINGS_SLOTS = 64
     row: Any = make_recording(business, "queued")
     waits = []
     for row.queue_ahead in (0, 640, 6400):
