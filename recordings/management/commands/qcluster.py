@@ -15,7 +15,7 @@ class TellingCluster(Cluster):  # type: ignore[misc]
     """Tells the drains to give back what they have before the sentinel waits for them; only main hears SIGTERM."""
 
     def sig_handler(self, signum: int, frame: Any) -> None:
-        """Heard once. A second signal in the middle of the stop would wait for ever for a lock that the first one holds.
+        """Heard once. A second signal amid the stop would wait for ever for a lock that the first one holds.
 
         It comes: the kernel tells of a parent's death once for each of its threads (prctl(2), PR_SET_PDEATHSIG).
         """
