@@ -36,7 +36,9 @@ def _begin(execute: Callable[..., Any], sql: str, params: Any, many: bool, conte
         while monotonic() < until:
             try:
                 return raw.execute(_BEGIN)
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # a full disk does not pass by waiting
+                    break
                 sleep(pause)
                 pause = min(pause * 1.5, LONGEST)
         return execute(sql, params, many, context)

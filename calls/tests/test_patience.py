@@ -59,3 +59,11 @@ def test_patience_has_an_end_and_the_connection_goes_on(
     write()
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA busy_timeout").fetchone() == (100,)
+
+
+def test_what_waiting_does_not_mend_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"]["OPTIONS"], "timeout", 3600)  # the test would end before
+    refused = pytest.raises(OperationalError, match="within a transaction")
+    with transaction.atomic(), connection.cursor() as cursor, refused:
+        cursor.execute("BEGIN IMMEDIATE")
+    assert not Business.objects.exists()
