@@ -10,23 +10,30 @@ from time import monotonic, sleep
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 SHORTEST, LONGEST = 0.0005, 0.003
 """Seconds between two looks whether the lock is free."""
 
 _BEGIN = "BEGIN IMMEDIATE"
+_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 def be_patient(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
     """Receiver of `connection_created`."""
-    if connection.vendor == "sqlite" and _begin not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_begin)
+    if connection.vendor == "sqlite" and _wait_shortly not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_wait_shortly)
 
 
-def _begin(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Begin a transaction as soon as may be; after the database's own patience, as it would."""
-    if sql != _BEGIN:
+def _takes_the_lock(sql: str, many: bool, connection: BaseDatabaseWrapper) -> bool:
+    """Whether it is the first of its transaction to write, and can be begun anew as long as it has not."""
+    return sql == _BEGIN or (not many and not connection.in_atomic_block and sql.startswith(_WRITES))
+
+
+def _wait_shortly(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """Take the lock as soon as may be; after the database's own patience, as it would."""
+    if not _takes_the_lock(sql, many, context["connection"]):
         return execute(sql, params, many, context)
     raw: sqlite3.Connection = context["connection"].connection
     patience = settings.DATABASES["default"]["OPTIONS"]["timeout"]
@@ -35,12 +42,17 @@ def _begin(execute: Callable[..., Any], sql: str, params: Any, many: bool, conte
     try:
         while monotonic() < until:
             try:
-                return raw.execute(_BEGIN)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # a full disk does not pass by waiting
-                    break
+                return execute(sql, params, many, context)
+            except OperationalError as error:
+                if not _is_busy(error):  # a full disk does not pass by waiting
+                    raise
                 sleep(pause)
                 pause = min(pause * 1.5, LONGEST)
         return execute(sql, params, many, context)
     finally:
         raw.execute(f"PRAGMA busy_timeout = {int(1000 * patience)}")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

@@ -86,7 +86,10 @@ def _database() -> dict[str, Any]:
     if config["ENGINE"].endswith("sqlite3"):
         # WAL and IMMEDIATE together: without either, "database is locked" under a handful of writers.
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;"
+        # Many threads share few connections, as on PostgreSQL.
+        engine = "prosaasil.pooled_sqlite3" if PROSAASIL_ROLE == "web" else config["ENGINE"]
         return config | {
+            "ENGINE": engine,
             "CONN_MAX_AGE": None,
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": pragmas},
             # A file: threads that share a database in memory meet locks that wait for nobody.
