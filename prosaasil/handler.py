@@ -24,6 +24,15 @@ class Handler(WSGIHandler):
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer, up to the body, when it is this request's turn. One that brings a body of its own waits for it."""
         if environ.get("CONTENT_LENGTH") or environ.get("HTTP_TRANSFER_ENCODING"):
-            return super().__call__(environ, start_response)
+            return _in_one_piece(super().__call__(environ, start_response))
         with turn():
-            return super().__call__(environ, start_response)
+            return _in_one_piece(super().__call__(environ, start_response))
+
+
+def _in_one_piece(response: Any) -> Any:
+    """A body that is here is a list for the server: to be asked for each piece takes it longer than to send them."""
+    if response.streaming:
+        return response
+    body = [response.content]
+    response.close()
+    return body

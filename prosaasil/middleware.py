@@ -42,7 +42,7 @@ class RequestId:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Name the request while it is answered."""
-        given = request.headers.get("X-Request-ID", "")
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
         name = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
         token = request_id.set(name)
         try:
@@ -146,7 +146,7 @@ class ContentSecurityPolicy(CSPMiddleware):
 
 def _length(request: HttpRequest) -> int | None:
     """The length of the body in bytes; None where the request does not say."""
-    if "Transfer-Encoding" in request.headers:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
         return None
     given = str(request.META.get("CONTENT_LENGTH") or "0")
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 20 else None

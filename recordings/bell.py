@@ -19,6 +19,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
@@ -38,8 +39,18 @@ def is_rung() -> bool:
 
     Nor do the schedules' tasks: a clean-up that waits behind the sweep would silence every sweep.
     """
-    waiting = OrmQ.objects.filter(lock__lte=timezone.now())
-    return any(queued.task.get("func") == DRAIN for queued in waiting.iterator(chunk_size=100))
+    return any(is_bell(queued) for queued in waiting().iterator(chunk_size=100))
+
+
+def waiting() -> QuerySet[OrmQ]:
+    """The tasks that nobody has taken."""
+    tasks: QuerySet[OrmQ] = OrmQ.objects.filter(lock__lte=timezone.now())
+    return tasks
+
+
+def is_bell(queued: OrmQ) -> bool:
+    """Whether it is none of the schedules' tasks."""
+    return bool(queued.task.get("func") == DRAIN)
 
 
 def prune(older_than: timedelta = timedelta(days=1)) -> int:
@@ -75,12 +86,26 @@ def socket_path(name: str) -> str:
 
 def wake() -> None:
     """Wake whoever listens on this machine. Nobody there, or one too busy to be told again, is fine. Never raises."""
+    _wake(listeners())
+
+
+def wake_drains() -> bool:
+    """Wake the drains of this machine; whether there is one to hear it. Never raises."""
+    return _wake(listeners()[1:])
+
+
+def _wake(names: list[str]) -> bool:
+    heard = False
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
-        for name in listeners():
+        for name in names:
             try:
                 sender.sendto(b"!", socket_path(name))
+            except BlockingIOError:  # too busy to be told again
+                pass
             except OSError:
                 continue
+            heard = True
+    return heard
 
 
 class Listener:

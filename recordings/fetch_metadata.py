@@ -2,14 +2,14 @@
 
 from django.http import HttpRequest
 
+_GUESSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 _HERE = {"same-origin", "same-site", "none"}
 
 
 def is_guess(request: HttpRequest) -> bool:
     """No GET, or one of a browser that only guesses what its user will want."""
-    headers = request.headers
-    guesses = (headers.get("Sec-Purpose"), headers.get("Purpose"), headers.get("X-Purpose"), headers.get("X-Moz"))
-    return request.method != "GET" or any("prefetch" in (guess or "").lower() for guess in guesses)
+    guesses = map(request.META.get, _GUESSES)
+    return request.method != "GET" or any("prefetch" in guess.lower() for guess in guesses if guess)
 
 
 def is_from_here(request: HttpRequest) -> bool:

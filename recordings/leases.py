@@ -5,13 +5,13 @@ Each is one conditional UPDATE; the row count is the answer. A worker whose toke
 
 import operator
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, Self, cast
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, DateTimeField, F, Field, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, DateTimeField, F, Field, Model, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.expressions import Combinable
 
 from calls.clock import now
@@ -152,19 +152,6 @@ class LeaseQuerySet(QuerySet[CallLog]):
             mine.locked().update(recording_lease_until=now(LEASE))
         return {(pk, token) for pk, token in mine.values_list("pk", "recording_token") if token} & set(held)
 
-    def announce(
-        self, held: Held, *, bytes_total: int | None, content_type: str, version: int, validator: str = ""
-    ) -> int:
-        """Write what is known once the first bytes are there, so that they can be played and progress be shown."""
-        facts = {"bytes_total": bytes_total, "content_type": content_type[:32], "version": version}
-        with transaction.atomic():
-            told = self.holding(held).update(**{f"recording_{name}": value for name, value in facts.items()})
-            if told:
-                mine = Attempt.objects.running().filter(recording_id=held[0], token=held[1])
-                mine.update(bytes_total=bytes_total, version=version, validator=validator[:200])
-                news.tell()
-        return told
-
     def finish(self, results: Sequence[Finished]) -> set[Held]:
         """Commit these files, each under its own lease, in one UPDATE; the answer is those that were committed.
 
@@ -172,13 +159,11 @@ class LeaseQuerySet(QuerySet[CallLog]):
         """
         if not results:
             return set()
-        facts = {result.held[0]: result.whole.columns() for result in results}
+        facts = {result.held[0]: result.whole for result in results}
         if len(facts) < len(results):  # a stale attempt and the present one of the same recording: each under its own
             return set().union(*(self.finish([result]) for result in results))
         columns = NO_LEASE | NO_FAILURE | NO_COUNTS | {"recording_priority": PRIORITY_BULK, "recording_ready_at": now()}
-        for column in Whole.COLUMNS:
-            values = {pk: row[column] for pk, row in facts.items()}
-            columns[column] = EachRow(values, output_field=_field(column))
+        columns |= {f"recording_{name}": _each(f"recording_{name}", facts, of) for name, of in Whole.COLUMNS.items()}
         batch = self.filter(pk__in=facts)
         with transaction.atomic():
             batch = batch.locked()
@@ -189,9 +174,8 @@ class LeaseQuerySet(QuerySet[CallLog]):
             won = {files[name] for name in ready.values_list("recording_file", flat=True)}
             for adopted, outcome in ((False, Outcome.READY), (True, Outcome.ADOPTED)):
                 kept = [result for result in results if result.held in won and result.adopted is adopted]
-                sizes = {result.held[0]: result.whole.bytes for result in kept}
                 if kept:
-                    size = EachRow(sizes, output_field=_field("recording_bytes"), key="recording_id")
+                    size = _each("bytes_done", {result.held[0]: result.whole for result in kept}, "bytes", Attempt)
                     _attempts([result.held for result in kept]).close(outcome, bytes_done=size, bytes_total=size)
         return won
 
@@ -293,8 +277,11 @@ def _attempt(row: CallLog, token: str, worker: str) -> Attempt:
     )
 
 
-def _field(name: str) -> "Field[Any, Any]":
-    return cast("Field[Any, Any]", CallLog._meta.get_field(name))
+def _each(column: str, facts: Mapping[int, object], name: str, model: type[Model] = CallLog) -> EachRow:
+    """For each row its own: the `name` of what `facts` has for that recording."""
+    field = cast("Field[Any, Any]", model._meta.get_field(column))
+    values = {pk: getattr(fact, name) for pk, fact in facts.items()}
+    return EachRow(values, output_field=field, key="pk" if model is CallLog else "recording_id")
 
 
 def _leases(held: Sequence[Held]) -> Q:

@@ -14,10 +14,10 @@ Held = tuple[int, str]
 class Whole:
     """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
 
-    COLUMNS: ClassVar[tuple[str, ...]] = tuple(
-        f"recording_{name}"
-        for name in ("file", "bytes", "bytes_total", "sha256", "content_type", "duration", "version")
-    )
+    COLUMNS: ClassVar[dict[str, str]] = {
+        name: name for name in ("file", "bytes", "sha256", "content_type", "duration", "version")
+    } | {"bytes_total": "bytes"}
+    """The row's, each recording_…, and what goes into them."""
 
     file: str
     bytes: int
@@ -29,9 +29,19 @@ class Whole:
 
     def columns(self) -> dict[str, Any]:
         """The row's columns that describe the file."""
-        return {f"recording_{name}": value for name, value in vars(self).items()} | {
-            "recording_bytes_total": self.bytes
-        }
+        return {f"recording_{name}": getattr(self, of) for name, of in self.COLUMNS.items()}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt whose first bytes are here, and what they tell of the whole. `version`: see Whole."""
+
+    held: Held
+    bytes_total: int | None
+    content_type: str
+    version: int
+    validator: str = ""
+    """The provider's ETag or Last-Modified."""
 
 
 @dataclass(frozen=True)

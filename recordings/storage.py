@@ -261,9 +261,9 @@ def _open_regular_file(name: str, folder: int) -> int:
 
 def default_storage() -> Storage:
     """The storage that the settings name."""
-    return _storage(Path(settings.RECORDINGS_ROOT), settings.RECORDINGS_MIN_FREE_BYTES)
+    return _storage(settings.RECORDINGS_ROOT, settings.RECORDINGS_MIN_FREE_BYTES)
 
 
 @lru_cache(maxsize=8)  # by value, so that tests may override the settings
-def _storage(root: Path, min_free_bytes: int) -> Storage:
-    return Storage(root, min_free_bytes)
+def _storage(root: Path | str, min_free_bytes: int) -> Storage:
+    return Storage(Path(root), min_free_bytes)

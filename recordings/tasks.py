@@ -5,7 +5,7 @@ from recordings.download import sweeping, worker
 
 def drain() -> int:
     """Answer a bell: download what waits. How many attempts ended here; 0 when no place was free or nothing waited."""
-    return worker.drain()
+    return worker.drain(linger=worker.LINGER)
 
 
 def sweep() -> int:

@@ -35,7 +35,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Keep it, unless it is in doubt: after an error, or in the middle of a transaction."""
         raw = self.connection
         if raw is None or self.errors_occurred or raw.in_transaction or len(_kept) >= KEPT:
-            super()._close()
+            super()._close()  # type: ignore[misc]
         else:
             _kept.append((str(self.settings_dict["NAME"]), raw))
 

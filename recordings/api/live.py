@@ -110,6 +110,6 @@ def _answer(request: HttpRequest, row: CallLog, flow: Flow, let_go: Callable[[],
 def _resumes(request: HttpRequest) -> bool:
     """Whether it goes on from a place in the middle, as a player does whose connection broke."""
     with suppress(RangeNotSatisfiable):
-        part = parse_range(request.headers.get("Range"), _ENDLESS)
+        part = parse_range(request.META.get("HTTP_RANGE"), _ENDLESS)
         return part is not None and 0 < part.start < _ENDLESS // 2  # after that are the last so many bytes
     return False

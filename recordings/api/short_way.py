@@ -28,9 +28,9 @@ _USUAL = ("HTTP_COOKIE", "HTTP_ACCEPT_LANGUAGE")
 
 @dataclass
 class Found:
-    """What the usual way need not look for again: the recording, read for the owner of the token, and who that is."""
+    """What the usual way need not find out again: the token's owner (a user's id), and what has been tried."""
 
-    row: Recording
+    listener: int
     heard: Heard | Problem | NotTried = NOT_TRIED
 
 
@@ -44,11 +44,12 @@ def play(request: HttpRequest) -> HttpResponseBase | None:
     path = _PATH.fullmatch(request.path_info)
     if path is None or is_guess(request) or any(map(request.META.get, _USUAL)) or not _is_for_us(request):
         return None
-    row = known_recording(request, path[1])
-    if row is None:
+    known = known_recording(request, path[1])
+    if known is None:
         return None
+    row, listener = known
     translation.activate(settings.LANGUAGE_CODE)
-    request.found = result = Found(row)  # type: ignore[attr-defined]
+    request.found = result = Found(listener)  # type: ignore[attr-defined]
     if "v" in request.GET:
         return None
     if row.recording_download_status == RecordingStatus.READY:

@@ -33,7 +33,7 @@ class StreamView(ApiView):
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Nobody is looked up twice."""
         known = found(self.request)
-        return [Known(known.row)] if known else super().get_authenticators()
+        return [Known(known.listener)] if known else super().get_authenticators()
 
     @extend_schema(
         operation_id="recordings_stream",
@@ -55,12 +55,13 @@ class StreamView(ApiView):
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
         known = found(request._request)
-        row = known.row if known else find(request.user, Recording.objects.select_related("business"), call_sid)
+        heard = known.heard if known else NOT_TRIED
+        row = find(request.user, Recording.objects.select_related("business"), call_sid)
         wanted_version(request._request)  # what cannot name one is refused, whatever there is
         if not may_start(request):
             return _look(request, row)
-        if live_is_wanted(request._request, row):
-            return _play_live(request, row, known.heard if known else NOT_TRIED)
+        if not isinstance(heard, NotTried) or live_is_wanted(request._request, row):
+            return _play_live(request, row, heard)
         played = _play(request, row)
         seconds = wait_preferred(request)
         if seconds and played in _HOPEFUL:
@@ -113,7 +114,7 @@ def _play_live(request: Request, row: CallLog, heard: Heard | Problem | NotTried
         raise live
     if isinstance(live, HttpResponseBase):
         return live
-    if live is not NO_PLACE:
+    if isinstance(heard, NotTried) and live is not NO_PLACE:
         row.refresh_from_db()  # it was waited for
     played = _play(request, row)
     if played is Answer.UNDER_WAY and isinstance(live, Answer):

@@ -19,6 +19,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, connections, transaction
 
 from recordings import bell
+from recordings.announcement import announce
 from recordings.download import marks, stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
@@ -29,7 +30,7 @@ from recordings.download.providers.http import Client
 from recordings.leases import BEAT_EVERY, CLAIMED, LEASE
 from recordings.models import ProviderAccount, Recording
 from recordings.reasons import Reason
-from recordings.results import Failed, Finished, Held
+from recordings.results import Begun, Failed, Finished, Held
 from recordings.storage import default_storage
 
 log = logging.getLogger(__name__)
@@ -41,19 +42,22 @@ STOP_AFTER = LEASE - 6.0
 LOOK_EVERY = 1.0
 ANNOUNCE_AFTER = 0.5
 GIVE_BACK_WITHIN = 2.0
+LINGER = 10.0
+"""Seconds that a drain stays after its last job: who plays one recording soon plays the next, and finds it awake."""
 
 
-def drain(crew: Crew | None = None) -> int:
+def drain(crew: Crew | None = None, *, linger: float = 0.0) -> int:
     """Take a free place and download until nothing waits. How many attempts ended; 0 when every place was taken.
 
-    `crew`: threads of its own, for a second drain in one process; else the process's.
+    `crew`: threads of its own, for a second drain in one process; else the process's. `linger`: seconds to stay for
+    more, in the first place.
     """
     place = None if stopping.is_told() else free_place()
     if place is None:
         return 0
     number, lock = place
     with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
-        ended = Drain(listener, closing_right, crew or _crew(os.getpid())).run()
+        ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
     # Whatever came between its last look and now found no free place, and its bell returned at once.
     if not stopping.is_told() and Recording.objects.waiting().exists():
         with transaction.atomic():
@@ -95,8 +99,8 @@ def _client() -> Client:
 class Drain:
     """One drain's work, from its first claim to its last result."""
 
-    def __init__(self, listener: bell.Listener, closing_right: Lock, crew: Crew) -> None:
-        self._listener, self._closing_right, self._crew = listener, closing_right, crew
+    def __init__(self, listener: bell.Listener, closing_right: Lock, crew: Crew, linger: float = 0.0) -> None:
+        self._listener, self._closing_right, self._crew, self._linger = listener, closing_right, crew, linger
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._jobs: dict[Held, Job] = {}
         self._unsettled: list[Result] = []
@@ -104,7 +108,7 @@ class Drain:
         self._claim_until = monotonic() + CLAIM_FOR
         self._closing = self._database_is_away = False
         self._next_beat = monotonic() + BEAT_EVERY
-        self._next_look = 0.0
+        self._next_look = self._stay_until = 0.0
         self._full_haul = False
         self._ended = 0
 
@@ -113,7 +117,7 @@ class Drain:
         while not stopping.is_told():
             try:
                 self._claim()
-                if not self._jobs:
+                if not self._may_stay():
                     break
                 self._wait()
                 self._settle()
@@ -127,6 +131,12 @@ class Drain:
             self._stop_the_overdue()
         self._give_back()
         return self._ended
+
+    def _may_stay(self) -> bool:
+        """Whether there is something to do, or was until a moment ago."""
+        if self._jobs:
+            self._stay_until = monotonic() + self._linger
+        return bool(self._jobs) or (monotonic() < self._stay_until and not self._closing)
 
     # --- claiming
 
@@ -236,22 +246,19 @@ class Drain:
     # --- keeping the leases
 
     def _announce(self) -> None:
-        """Tell the rows what has begun to come: of clicks at once, else of downloads long enough for anyone to care."""
-        for held, job in self._jobs.items():
-            transfer = job.transfer
-            if held in self._announced or transfer.content_type is None:
-                continue
-            if transfer.bytes_done == transfer.bytes_total and not job.click:
-                continue  # it is here, and will be ready before anyone can have asked
-            if job.click or monotonic() - transfer.started > ANNOUNCE_AFTER:
-                Recording.objects.announce(
-                    held,
-                    bytes_total=transfer.bytes_total,
-                    content_type=transfer.content_type,
-                    version=transfer.version,
-                    validator=transfer.validator or "",
-                )
-                self._announced.add(held)
+        """Tell the rows what has begun to come."""
+        if begun := [_begun(job) for job in self._jobs.values() if self._is_news(job)]:
+            announce(begun)
+            self._announced.update(one.held for one in begun)
+
+    def _is_news(self, job: Job) -> bool:
+        """Of clicks it is at once, else of downloads long enough for anyone to care."""
+        transfer = job.transfer
+        if job.held in self._announced or transfer.content_type is None:
+            return False
+        # else it is here, and will be ready before anyone can have asked
+        late = transfer.bytes_done != transfer.bytes_total and monotonic() - transfer.started > ANNOUNCE_AFTER
+        return job.click or late
 
     def _beat(self) -> None:
         """Renew the leases in time; stop what has lost its own."""
@@ -299,3 +306,14 @@ class Drain:
             self._settle()
         if self._jobs:
             Recording.objects.give_back(list(self._jobs))
+
+
+def _begun(job: Job) -> Begun:
+    transfer = job.transfer
+    return Begun(
+        job.held,
+        transfer.bytes_total,
+        (transfer.content_type or "")[:32],
+        transfer.version,
+        (transfer.validator or "")[:200],
+    )

@@ -26,6 +26,8 @@ _TOLD_BY_THE_CLOCK = ("retry_after",)
 class Events:
     """The body of one connection. Its `close`, which Django calls when it ends, lets go of everything."""
 
+    whole_rows = True
+
     def __init__(
         self, rows: Mapping[str, CallLog], not_found: list[str], let_go: Callable[[], None], where: Lookout = lookout
     ) -> None:

@@ -19,8 +19,9 @@ from django.db import Error, connection
 from django.utils import timezone
 
 from calls.models import CallLog, RecordingStatus
-from recordings.lifecycle import Answer, Ask, tell
+from recordings.lifecycle import Answer
 from recordings.models import Recording
+from recordings.playback.asks import Asks
 from recordings.playback.lookout import Lookout, lookout
 from recordings.playback.waiting import is_settled
 from recordings.status import content_name
@@ -168,6 +169,8 @@ class _Growing:
 class Feed:
     """One recording, for everybody in this process who wants to hear it before it is whole."""
 
+    whole_rows = False
+
     def __init__(self, recording_id: int) -> None:
         self.recordings = (recording_id,)
         self.listeners = 0
@@ -300,7 +303,7 @@ class Feeds:
     def __init__(self, where: Lookout = lookout) -> None:
         self._where = where
         self._lock = threading.Lock()
-        self._asks = _Asks()
+        self._asks = Asks()
         self._feeds: dict[int, Feed] = {}
 
     def join(self, recording_id: int) -> Feed:
@@ -313,7 +316,7 @@ class Feeds:
             new = feed.listeners == 1
         if new:
             try:
-                self._where.add(feed)
+                self._where.add(feed, read=False)  # `ask` will have something to see
             except BaseException:
                 self.leave(feed)
                 raise
@@ -339,33 +342,6 @@ class Feeds:
         finally:
             feed.asked()
             self._where.look()
-
-
-class _Asks:
-    """The askings of this process, written one transaction at a time: what comes during one goes into the next.
-
-    Twenty recordings that are asked for together are two or three writes; and nobody waits for SQLite's lock, whose own
-    way to wait is to sleep, ever longer.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._waiting: dict[int, CallLog] = {}
-        self._answers: dict[int, Answer] = {}
-
-    def ask(self, row: CallLog) -> Answer:
-        """Ask for the download. Raises django.db.Error."""
-        with self._lock:
-            self._waiting[row.pk] = row
-        with self._writing:
-            if row.pk not in self._answers:
-                with self._lock:
-                    rows, self._waiting = self._waiting, {}
-                rows[row.pk] = row  # it may have been in a write that failed
-                self._answers |= Recording.objects.ask_each(list(rows.values()), Ask.PLAY)
-            answer = self._answers.pop(row.pk)
-        tell(row, answer)
-        return answer
 
 
 def _break_off(flow: Flow | None) -> None:

@@ -22,12 +22,24 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 """Seconds between two readings without news."""
 
-LOOK_LATEST = 0.03
+LOOK_LATEST = 0.01
 """Seconds between two readings, however much news there is."""
+
+
+STANDING = (
+    "recording_download_status", "recording_next_retry_at", "recording_token", "recording_file", "recording_version",
+    "recording_bytes_total", "recording_content_type",
+)  # fmt: skip
+"""What is read of a row for those who only wait for its audio: to read all of it takes twice as long."""
 
 
 class Watch(Protocol):
     """What somebody waits for. All of it is called in the lookout's thread, and none of it may block."""
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether it looks at more of a row than STANDING."""
+        ...
 
     @property
     def recordings(self) -> Iterable[int]:
@@ -55,15 +67,17 @@ class Lookout:
         self._watches: set[Watch] = set()
         self._thread: threading.Thread | None = None
         self._nudge = -1
+        self._wanted = False
         self._due = 0.0
 
-    def add(self, watch: Watch) -> None:
-        """Look at what `watch` waits for, from now on and at once."""
+    def add(self, watch: Watch, *, read: bool = True) -> None:
+        """Look at what `watch` waits for, from now on; at once, unless the caller will `look` when there is more."""
         with self._lock:
             if self._thread is None:
                 self._start()
             self._watches.add(watch)
-        self.look()
+            self._wanted |= read
+            os.eventfd_write(self._nudge, 1)
 
     def _start(self) -> None:
         """Raises OSError, RuntimeError where there is no descriptor or thread: the next one who waits tries again."""
@@ -79,19 +93,21 @@ class Lookout:
         """Look at it no longer. Harmless when repeated."""
         with self._lock:
             self._watches.discard(watch)
-        self.look()
+            if not self._watches and self._thread is not None:
+                os.eventfd_write(self._nudge, 1)  # to end
 
     def look(self) -> None:
         """Read the rows soon: the caller has just changed one, or wants to know."""
         with self._lock:
             if self._thread is not None:
+                self._wanted = True
                 os.eventfd_write(self._nudge, 1)
 
     def _run(self) -> None:
         ear = None
         try:
             ear = _listen()
-            self._due = 0.0
+            self._due = time.monotonic() + LOOK_EVERY - LOOK_LATEST
             while watches := self._present():
                 if time.monotonic() >= self._due:
                     ear = ear or _listen()
@@ -136,7 +152,7 @@ class Lookout:
         if ear:
             ear.clear()
         try:
-            rows = CallLog.objects.in_bulk({pk for watch in watches for pk in watch.recordings})
+            rows = _rows(watches)
         except Error:  # they are told when their time is up, if it does not come back
             log.warning("Waiting recordings could not be read", exc_info=True, extra={"action": "wait"})
             close_old_connections()
@@ -159,13 +175,24 @@ class Lookout:
         except (OSError, ValueError):  # the ear's connection is gone
             heard = []
             time.sleep(min(LOOK_LATEST, left))
-        if heard:
-            with suppress(BlockingIOError):
-                os.eventfd_read(nudge)
+        with suppress(BlockingIOError):
+            os.eventfd_read(nudge)
+        if self._is_wanted() | any(descriptor != nudge for descriptor, _ in heard):
             earliest = self._due - LOOK_EVERY + LOOK_LATEST
             self._due = min(self._due, max(earliest, time.monotonic()))
             if (early := min(self._due - time.monotonic(), until_tick)) > 0:
                 time.sleep(early)
+
+    def _is_wanted(self) -> bool:
+        """Whether somebody has asked for a reading. It is on its way then."""
+        with self._lock:
+            wanted, self._wanted = self._wanted, False
+        return wanted
+
+
+def _rows(watches: list[Watch]) -> dict[int, CallLog]:
+    wanted = CallLog.objects.all() if any(watch.whole_rows for watch in watches) else CallLog.objects.only(*STANDING)
+    return wanted.in_bulk({pk for watch in watches for pk in watch.recordings})
 
 
 def _listen() -> news.Ear | None:

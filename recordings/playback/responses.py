@@ -4,8 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
 from django.utils.http import content_disposition_header, http_date
@@ -29,7 +28,7 @@ _ALWAYS = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
 _PLAIN_RANGE = re.compile("bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")
-_NGINX_JUDGES = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+_NGINX_JUDGES = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
 _NGINX_ADDS = {"Content-Length", "Content-Range", "ETag", "Last-Modified"}
 
 
@@ -56,43 +55,44 @@ def audio_response(
     or at once where there is no body. A 416 has an empty body. A file that turns out to be shorter than it was raises
     RecordingShrank in the middle of the body.
     """
+
+    def read(at: int, most: int) -> bytes:
+        if block := os.pread(file.fileno(), most, at):
+            return block
+        raise RecordingShrank(f"Nothing is left at byte {at}.")
+
     with ExitStack() as stack:
         stack.callback(file.close)
         found = os.fstat(file.fileno())
-
-        def read(at: int, most: int) -> bytes:
-            if block := os.pread(file.fileno(), most, at):
-                return block
-            raise RecordingShrank(f"Nothing is left at byte {at}.")
-
-        body = _Audio(read, found.st_size, int(found.st_mtime), content_type, filename)
-        response = _answer(request, body, file.close)
-        if nginx_path and response.streaming and _nginx_agrees(request, response):
-            return _left_to_nginx(response, nginx_path)
-        if response.streaming:
-            stack.pop_all()
-            if nginx_path:
-                response["X-Accel-Buffering"] = "yes"  # it is all here: no thread of ours for a slow listener
+        answer = _answer(request, found.st_size, int(found.st_mtime), content_type, filename)
+        if not answer.part:
+            return _without_body(answer)
+        if nginx_path and _nginx_agrees(request, answer.status):
+            return _left_to_nginx(answer, nginx_path)
+        if nginx_path:
+            answer.headers["X-Accel-Buffering"] = "yes"  # it is all here: no thread of ours for a slow listener
+        response = _streaming(answer, _Body(read, answer.part, file.close))
+        stack.pop_all()
         return response
 
 
-def _nginx_agrees(request: HttpRequest, response: HttpResponseBase) -> bool:
+def _nginx_agrees(request: HttpRequest, status: int) -> bool:
     """Whether nginx, which reads the request's headers anew, makes the same answer of the file.
 
     It has views of its own on malformed ranges, on several conditions at once, and on some that we ignore.
     """
-    asked = request.headers
+    asked = request.META
     if any(name in asked for name in _NGINX_JUDGES):
         return False
-    if response.status_code == 206:
-        return _PLAIN_RANGE.fullmatch(asked["Range"]) is not None
-    return "Range" not in asked
+    if status == 206:
+        return _PLAIN_RANGE.fullmatch(asked["HTTP_RANGE"]) is not None
+    return "HTTP_RANGE" not in asked
 
 
-def _left_to_nginx(response: HttpResponseBase, path: str) -> HttpResponseBase:
+def _left_to_nginx(answer: "_Answer", path: str) -> HttpResponseBase:
     """What nginx makes an answer of: it adds status, length and validators, and the bytes (X-Accel-Redirect)."""
-    adds = _NGINX_ADDS if response.status_code == 206 else _NGINX_ADDS | {"Accept-Ranges"}
-    kept = {name: value for name, value in response.items() if name not in adds}
+    adds = _NGINX_ADDS if answer.status == 206 else _NGINX_ADDS | {"Accept-Ranges"}
+    kept = {name: value for name, value in answer.headers.items() if name not in adds}
     return HttpResponse(headers={**kept, "X-Accel-Redirect": path})
 
 
@@ -111,53 +111,61 @@ def live_response(
     `read(at, most)` waits for bytes, and raises when they will never come: then the connection breaks. `let_go` is
     called when the body ends or the client goes; not where there is no body, nor when this raises.
     """
-    response = _answer(request, _Audio(read, size, modified, content_type, filename), let_go)
-    if response.streaming:
-        response["X-Accel-Buffering"] = "no"  # nginx passes on what there is
-    return response
+    answer = _answer(request, size, modified, content_type, filename)
+    if not answer.part:
+        return _without_body(answer)
+    answer.headers["X-Accel-Buffering"] = "no"  # nginx passes on what there is
+    return _streaming(answer, _Body(read, answer.part, let_go))
 
 
-@dataclass(frozen=True)
-class _Audio:
-    """What can be asked for: bytes by place and number, how many, as of when, what they are, and their name."""
+class _Answer(NamedTuple):
+    """What is said, and which bytes; None where there are none to be sent."""
 
-    read: Callable[[int, int], bytes]
-    size: int
-    modified: int
-    content_type: str
-    filename: str
+    status: int
+    part: ByteRange | None
+    headers: dict[str, str]
 
 
-def _answer(request: HttpRequest, audio: _Audio, let_go: Callable[[], None]) -> HttpResponseBase:
-    response = _conditional(request, audio, let_go)
-    if response.status_code in (200, 206):
-        name = _CONTROL.sub("_", audio.filename)
-        response["Content-Type"] = audio.content_type
-        response["Content-Disposition"] = content_disposition_header(as_attachment=False, filename=name) or "inline"
-    for header, value in _ALWAYS.items():
-        response[header] = value
-    return response
+def _without_body(answer: _Answer) -> HttpResponseBase:
+    if answer.status == 304:
+        return HttpResponseNotModified(headers=answer.headers)
+    return HttpResponse(status=answer.status, headers=answer.headers)
 
 
-def _conditional(request: HttpRequest, audio: _Audio, let_go: Callable[[], None]) -> HttpResponseBase:
-    size, modified, asked = audio.size, audio.modified, request.headers
-    validators = {"ETag": strong_etag(modified, size), "Last-Modified": http_date(modified)}
-    if is_not_modified(asked.get("If-None-Match"), asked.get("If-Modified-Since"), validators["ETag"], modified):
-        return HttpResponseNotModified(headers=validators)
+def _streaming(answer: _Answer, body: "_Body") -> HttpResponseBase:
+    return StreamingHttpResponse(body, status=answer.status, headers=answer.headers)
+
+
+def _answer(request: HttpRequest, size: int, modified: int, content_type: str, filename: str) -> _Answer:
+    answer = _conditional(request, size, modified)
+    if answer.status in (200, 206):
+        name = _CONTROL.sub("_", filename)
+        answer.headers["Content-Type"] = content_type
+        answer.headers["Content-Disposition"] = (
+            content_disposition_header(as_attachment=False, filename=name) or "inline"
+        )
+    answer.headers.update(_ALWAYS)
+    return answer
+
+
+def _conditional(request: HttpRequest, size: int, modified: int) -> _Answer:
+    asked = request.META.get
+    etag, date = strong_etag(modified, size), http_date(modified)
+    validators = {"ETag": etag, "Last-Modified": date}
+    if is_not_modified(asked("HTTP_IF_NONE_MATCH"), asked("HTTP_IF_MODIFIED_SINCE"), etag, modified):
+        return _Answer(304, None, validators)
     if request.method == "HEAD":  # Range is defined for GET only (RFC 9110 §14.2)
-        return HttpResponse(headers={**validators, "Content-Length": str(size)})
+        return _Answer(200, None, validators | {"Content-Length": str(size)})
     part = None
-    if if_range_holds(asked.get("If-Range"), validators["ETag"], validators["Last-Modified"]):
+    if if_range_holds(asked("HTTP_IF_RANGE"), etag, date):
         try:
-            part = parse_range(asked.get("Range"), size)
+            part = parse_range(asked("HTTP_RANGE"), size)
         except RangeNotSatisfiable:
-            return HttpResponse(status=416, headers={"Content-Range": unsatisfied_range(size), "Content-Length": "0"})
-    body = _Body(audio.read, part or ByteRange(0, size), let_go)
-    response = StreamingHttpResponse(body, status=206 if part else 200, headers=validators)
-    response["Content-Length"] = str((part or ByteRange(0, size)).length)
-    if part:
-        response["Content-Range"] = part.content_range(size)
-    return response
+            return _Answer(416, None, {"Content-Range": unsatisfied_range(size), "Content-Length": "0"})
+    if part is None:
+        return _Answer(200, ByteRange(0, size), validators | {"Content-Length": str(size)})
+    told = {"Content-Length": str(part.length), "Content-Range": part.content_range(size)}
+    return _Answer(206, part, validators | told)
 
 
 class _Body:

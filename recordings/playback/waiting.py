@@ -52,6 +52,8 @@ def long_answers() -> LongAnswers:
 class Waiter:
     """One held request: waits until its recording can be answered for."""
 
+    whole_rows = False
+
     def __init__(self, row: CallLog, seconds: float) -> None:
         self.recordings = (row.pk,)
         self.until = timezone.now() + timedelta(seconds=seconds)

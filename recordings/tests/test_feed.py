@@ -56,9 +56,10 @@ class Sight(Lookout):
         self.clock = clock
         self.rows = {row.pk: row for row in rows}
 
-    def add(self, watch: Watch) -> None:
+    def add(self, watch: Watch, *, read: bool = True) -> None:
         self._watches.add(watch)
-        self.look()
+        if read:
+            self.look()
 
     def remove(self, watch: Watch) -> None:
         self._watches.discard(watch)
@@ -301,6 +302,7 @@ def test_whoever_comes_when_a_feed_is_over_has_a_new_one_and_each_is_let_go_of(c
     feeds = Feeds(sight)
     old = feeds.join(ID)
     assert feeds.join(ID) is old
+    sight.look()
     sight.rows = {ID: row("ready")}
     sight.look()
     new = feeds.join(ID)

@@ -9,9 +9,10 @@ from django.db.models import F
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
 from recordings import backoff
+from recordings.announcement import announce
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import Reason
-from recordings.results import Failed, Finished, digest
+from recordings.results import Begun, Failed, Finished, digest
 from recordings.tests import rows
 from recordings.tests.rows import DOWNLOADING, FAILED, QUEUED, READY, bells, business, held, recording, world
 
@@ -102,11 +103,28 @@ def test_a_beat_for_an_old_lease_on_a_row_that_the_same_worker_claimed_again_doe
 
 def test_what_the_provider_announced_is_kept_with_the_row_and_the_attempt() -> None:
     (row,) = claimed()
-    told = {"bytes_total": 99, "content_type": "audio/wav", "version": 1234}
-    assert Recording.objects.announce(held(row), **told, validator="v" * 300)
+    assert announce([Begun(held(row), 99, "audio/wav", 1234, '"v"')])
     assert (rows.read(row).recording_bytes_total, rows.read(row).recording_version) == (99, 1234)
     assert (only_attempt(row).bytes_total, only_attempt(row).version) == (99, 1234)
-    assert only_attempt(row).validator == "v" * 200
+    assert only_attempt(row).validator == '"v"'
+
+
+def test_many_are_announced_each_under_its_own_lease() -> None:
+    first, second, lost = claimed(3)
+    CallLog.objects.filter(pk=lost.pk).update(recording_token="0" * 32)
+    begun = [Begun(held(row), size, "audio/wav", size) for row, size in ((first, 11), (second, 22), (lost, 33))]
+    assert announce(begun) == 2
+    assert [rows.read(row).recording_bytes_total for row in (first, second, lost)] == [11, 22, None]
+    assert [only_attempt(row).bytes_total for row in (first, second, lost)] == [11, 22, None]
+
+
+def test_two_attempts_of_one_recording_are_announced_each_under_its_own_lease() -> None:
+    (row,) = claimed()
+    stale = held(row)
+    Recording.objects.give_back([stale])
+    (again,) = Recording.objects.start(1, worker="w")
+    assert announce([Begun(stale, 1, "audio/wav", 1), Begun(held(again), 2, "audio/wav", 2)]) == 1
+    assert rows.read(row).recording_bytes_total == 2
 
 
 # --- finish, fail, give back ----------------------------------------------------------------------------------------

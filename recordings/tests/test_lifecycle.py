@@ -10,10 +10,11 @@ import pytest
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import graph
+from recordings.announcement import announce
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
 from recordings.reasons import Reason
-from recordings.results import Failed, Held
+from recordings.results import Begun, Failed, Held
 from recordings.tests import rows
 from recordings.tests.rows import AUDIO, DOWNLOADING, FAILED, MISSING, QUEUED, READY, recording, world
 from recordings.tests.transitions import Witness
@@ -93,7 +94,7 @@ def test_a_stale_token_changes_nothing(witness: Witness, verb: str, status: Reco
     before = world()
     VERBS[verb](stale)
     assert Recording.objects.beat([lease(stale)]) == set()
-    assert not Recording.objects.announce(lease(stale), bytes_total=5, content_type="audio/wav", version=1)
+    assert not announce([Begun(lease(stale), 5, "audio/wav", 1)])
     assert world() == before
 
 
@@ -160,8 +161,8 @@ EFFECTS: dict[str, tuple[RecordingStatus, dict[str, Any], Act, dict[str, Any]]] 
     "beat": (DOWNLOADING, WORN | {"lease_until": now(3)}, lambda row: Recording.objects.beat([lease(row)]), {
         "lease_until": In(30), "updated_at": None,
     }),
-    "announce": (DOWNLOADING, WORN, lambda row: Recording.objects.announce(
-        lease(row), bytes_total=12, content_type="audio/mpeg", version=8, validator="v"), {
+    "announce": (DOWNLOADING, WORN, lambda row: announce(
+        [Begun(lease(row), 12, "audio/mpeg", 8, "v")]), {
         "bytes_total": 12, "content_type": "audio/mpeg", "version": 8, "updated_at": None,
     }),
     "finish": (DOWNLOADING, WORN | {"priority": 1}, VERBS["finish"], {

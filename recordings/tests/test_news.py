@@ -89,6 +89,7 @@ def test_a_transition_stands_and_its_maker_goes_on_when_no_descriptor_is_left(mo
 class Watch:
     """Waits for nothing in particular."""
 
+    whole_rows = False
     recordings = ()
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """A download that was interrupted goes on where it stopped, and only with bytes of the same content."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from pytest_django import Settings
 from calls.models import PRIORITY_CLICK
 from demo import library
 from demo.provider import Provider
+from recordings.announcement import announce
 from recordings.attempts import Attempt, Outcome
 from recordings.download import resuming, worker
 from recordings.download.adopting import Earlier
@@ -26,10 +27,9 @@ from recordings.download.errors import (
     Unreachable,
 )
 from recordings.download.providers.http import Stopped, Transfer
-from recordings.leases import LeaseQuerySet
 from recordings.lifecycle import Ask
 from recordings.models import Recording
-from recordings.results import Held
+from recordings.results import Begun, Held
 from recordings.storage import Storage, StoredFile, default_storage
 from recordings.tests.downloads import business_of, provider_and_storage, waiting
 from recordings.tests.rows import DOWNLOADING, held, read, recording
@@ -236,20 +236,19 @@ def test_what_the_database_did_not_take_is_told_at_the_next_turn(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.RUN_DIR = tmp_path
-    told: list[Held] = []
-    announce = LeaseQuerySet.announce
+    told: list[list[Held]] = []
 
-    def at_first_away(rows: LeaseQuerySet, held: Held, **facts: Any) -> int:
-        told.append(held)
+    def at_first_away(begun: Sequence[Begun]) -> int:
+        told.append([one.held for one in begun])
         if len(told) == 1:
             raise DatabaseError("The database is away.")
-        return announce(rows, held, **facts)
+        return announce(begun)
 
-    monkeypatch.setattr(LeaseQuerySet, "announce", at_first_away)
+    monkeypatch.setattr(worker, "announce", at_first_away)
     arriving = recording(DOWNLOADING)
     transfer = Transfer(60, 1000)
     transfer.content_type, transfer.bytes_total = "audio/wav", 100
-    transfer.validator, transfer.version = VALIDATOR, VERSION
+    transfer.validator, transfer.version = '"' + "v" * 300, VERSION
     job = Job(held(arriving), arriving.call_sid, arriving.business_id, "", None, None, None, transfer, click=True)
     drain = worker.Drain(*cast("tuple[Any, Any, Any]", (None, None, None)))
     drain._jobs[job.held] = job
@@ -261,6 +260,6 @@ def test_what_the_database_did_not_take_is_told_at_the_next_turn(
     now = read(arriving)
     assert (now.recording_bytes_total, now.recording_content_type) == (100, "audio/wav")
     assert now.recording_version == VERSION
-    assert list(Attempt.objects.values_list("bytes_total", "version", "validator")) == [(100, VERSION, VALIDATOR)]
+    assert list(Attempt.objects.values_list("bytes_total", "version", "validator")) == [(100, VERSION, '"' + "v" * 199)]
     drain._announce()
-    assert told == [job.held] * 2, "once it was taken, it is not told again"
+    assert told == [[job.held]] * 2, "once it was taken, it is not told again"

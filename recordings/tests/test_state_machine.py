@@ -20,11 +20,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from calls.clock import now
 from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import bell
+from recordings.announcement import announce
 from recordings.graph import MOVES
 from recordings.lifecycle import COOLDOWN, Answer, Ask
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import PERMANENT, Reason
-from recordings.results import Failed, Held
+from recordings.results import Begun, Failed, Held
 from recordings.tests import rows
 from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, World, world
 from recordings.tests.transitions import Witness
@@ -178,9 +179,8 @@ class Lives(RuleBasedStateMachine):
     @rule(number=lease, told=st.booleans())
     def beat_or_announce(self, number: int, told: bool) -> None:
         held = self.held(number)
-        facts: dict[str, Any] = {"bytes_total": 9, "content_type": "audio/wav", "version": 1}
         if told:
-            self.under_lease(held, lambda: Recording.objects.announce(held, **facts))
+            self.under_lease(held, lambda: announce([Begun(held, 9, "audio/wav", 1)]))
         else:
             self.under_lease(held, lambda: Recording.objects.beat([held]))
 

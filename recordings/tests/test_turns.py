@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from demo.service import wait_until
 from recordings.playback import turns
 
 
-def test_as_many_work_at_once_as_there_are_turns_and_the_next_when_one_gives_up(
+def test_one_works_at_a_time_and_the_next_when_it_gives_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turns, "PATIENCE", 60)
@@ -30,9 +31,8 @@ def test_as_many_work_at_once_as_there_are_turns_and_the_next_when_one_gives_up(
         held = [pool.submit(request) for _ in range(10)]
         for _ in held:
             assert working.acquire(timeout=10)  # all of them have had their turn, and wait without it
-        others = [pool.submit(busy, done) for _ in range(turns.AT_ONCE + 1)]
-        for _ in range(turns.AT_ONCE):
-            assert working.acquire(timeout=10)
+        others = [pool.submit(busy, done) for _ in range(2)]
+        assert working.acquire(timeout=10)
         assert not working.acquire(blocking=False)
         done.set()
         assert working.acquire(timeout=10)
@@ -44,7 +44,7 @@ def test_as_many_work_at_once_as_there_are_turns_and_the_next_when_one_gives_up(
 def test_who_has_been_patient_goes_on_without_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "PATIENCE", 0.01)
     with ThreadPoolExecutor(10) as pool:
-        together = threading.Barrier(turns.AT_ONCE + 3)
+        together = threading.Barrier(4)
 
         def work() -> None:
             with turns.turn():
@@ -52,5 +52,32 @@ def test_who_has_been_patient_goes_on_without_a_turn(monkeypatch: pytest.MonkeyP
 
         for each in [pool.submit(work) for _ in range(together.parties)]:
             each.result(20)
-    assert turns._free.acquire(blocking=False)  # all were given back, and no more than there are
-    turns._free.release()
+    assert not turns._free.locked()
+
+
+def test_who_has_time_lets_those_pass_who_wait_for_a_turn_and_no_longer_than_said() -> None:
+    passed, began = [], threading.Event()
+
+    def request() -> None:
+        with turns.turn():
+            passed.append("a request")
+
+    def writer() -> None:
+        with turns.turn():
+            began.set()
+            wait_until(lambda: len(turns._waiting) == 3, 10, "three wait")
+            turns.give_up()
+            turns.let_others_pass(60)
+            passed.append("the writer")
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(writer)
+        began.wait(10)
+        for each in [first, *(pool.submit(request) for _ in range(3))]:
+            each.result(20)
+    assert passed[-1] == "the writer"
+    turns._waiting.add(-1)
+    try:
+        turns.let_others_pass(0.01)
+    finally:
+        turns._waiting.discard(-1)
