@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import demand_satisfiable, file_name
 from recordings.lifecycle import Answer
-from recordings.playback import turns
 from recordings.playback.byte_range import RangeNotSatisfiable, parse_range
 from recordings.playback.live import Flow, feeds
 from recordings.playback.responses import live_response
@@ -75,7 +74,7 @@ def play_live(request: HttpRequest, row: CallLog) -> Heard:
             return NO_PLACE
         feed = feeds.join(row.pk)
         stack.callback(feeds.leave, feed)
-        turns.give_up()  # others may ask meanwhile, and be written together with this one
+        give_up_connection()  # others may ask meanwhile, and be written together with this one
         answer = feeds.ask(feed, row)
         give_up_connection()
         flow = feed.wait(settings.RECORDINGS_DEADLINE if resumes else LONGEST)

@@ -44,10 +44,11 @@ class Events:
 
     # --- for the lookout
 
-    def see(self, rows: Mapping[int, CallLog], since: float) -> None:
-        """Take in the rows; what is gone stays as it was."""
+    def see(self, rows: Mapping[int, CallLog], since: float) -> bool:
+        """Take in the rows; what is gone stays as it was. A page is in no hurry."""
         self._rows = {pk: rows.get(pk, row) for pk, row in self._rows.items()}
         self._changed.set()
+        return False
 
     def tick(self) -> None:
         """Only rows matter; progress is looked at by the connection's own thread."""

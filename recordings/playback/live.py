@@ -217,12 +217,13 @@ class Feed:
 
     # --- for the lookout
 
-    def see(self, rows: Mapping[int, CallLog], since: float) -> None:
+    def see(self, rows: Mapping[int, CallLog], since: float) -> bool:
         """Follow the row: a new attempt, the end, a failure. What was read before somebody asked is not believed."""
         with self._turned:
             if since < self._asked_at:
-                return
+                return False
             row, flow = rows.get(self.recordings[0]), self.flow
+            before = (flow, self._over)
             if flow is None or not flow.is_complete:
                 flow = self._follow(row, flow)
             elif row is None or row.recording_token != flow.token:
@@ -230,6 +231,7 @@ class Feed:
             self._row, self.flow = row, flow
             self._over = self._over or row is None
             self._turned.notify_all()
+            return before != (flow, self._over)
 
     def _follow(self, row: CallLog | None, flow: Flow | None) -> Flow | None:
         """What can be heard of the row's attempt, going on with `flow` where that has the same bytes."""

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 """Seconds between two readings without news."""
 
-LOOK_LATEST = 0.01
-"""Seconds between two readings, however much news there is."""
+LOOK_AGAIN, LOOK_LATEST = 0.01, 0.03
+"""Seconds between two readings, however much news there is: the shorter after one that brought somebody something."""
 
 
 STANDING = (
@@ -46,8 +46,11 @@ class Watch(Protocol):
         """The ids of the rows to read."""
         ...
 
-    def see(self, rows: Mapping[int, CallLog], since: float) -> None:
-        """Take in what was read after the moment `since` (monotonic); a row that is missing does not exist."""
+    def see(self, rows: Mapping[int, CallLog], since: float) -> bool:
+        """Take in what was read after the moment `since` (monotonic); a row that is missing does not exist.
+
+        Whether that is what it waits for: more of it may be on its way.
+        """
         ...
 
     def tick(self) -> float | None:
@@ -68,7 +71,7 @@ class Lookout:
         self._thread: threading.Thread | None = None
         self._nudge = -1
         self._wanted = False
-        self._due = 0.0
+        self._due, self._pause = 0.0, LOOK_LATEST
 
     def add(self, watch: Watch, *, read: bool = True) -> None:
         """Look at what `watch` waits for, from now on; at once, unless the caller will `look` when there is more."""
@@ -157,10 +160,10 @@ class Lookout:
             log.warning("Waiting recordings could not be read", exc_info=True, extra={"action": "wait"})
             close_old_connections()
             return False
+        seen = [watch.see(rows, since) for watch in watches]
+        self._pause = LOOK_AGAIN if any(seen) else LOOK_LATEST
         if ear and ear.missed():
-            self._due = since + LOOK_LATEST
-        for watch in watches:
-            watch.see(rows, since)
+            self._due = since + self._pause
         return True
 
     def _sleep(self, ear: news.Ear | None, until_tick: float) -> None:
@@ -178,7 +181,7 @@ class Lookout:
         with suppress(BlockingIOError):
             os.eventfd_read(nudge)
         if self._is_wanted() | any(descriptor != nudge for descriptor, _ in heard):
-            earliest = self._due - LOOK_EVERY + LOOK_LATEST
+            earliest = self._due - LOOK_EVERY + self._pause
             self._due = min(self._due, max(earliest, time.monotonic()))
             if (early := min(self._due - time.monotonic(), until_tick)) > 0:
                 time.sleep(early)

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 PATIENCE = 0.25
 """Seconds."""
 
+_QUIET = 2
+"""Looks, a millisecond apart. The server hands on what has come one by one."""
+
 _free = threading.Lock()
 _mine = threading.local()
 _waiting: set[int] = set()
@@ -47,7 +50,8 @@ def give_up() -> None:
 
 
 def let_others_pass(seconds: float) -> None:
-    """Having given up one's turn: wait, at most so long, until nobody else waits for one."""
-    until = time.monotonic() + seconds
-    while _waiting and time.monotonic() < until:
+    """Having given up one's turn: wait, at most so long, until nobody else waits for one, nor did a moment ago."""
+    until, quiet = time.monotonic() + seconds, 0
+    while quiet < _QUIET and time.monotonic() < until:
+        quiet = 0 if _waiting else quiet + 1
         time.sleep(0.001)

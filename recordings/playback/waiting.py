@@ -59,11 +59,12 @@ class Waiter:
         self.until = timezone.now() + timedelta(seconds=seconds)
         self.told = threading.Event()
 
-    def see(self, rows: Mapping[int, CallLog], since: float) -> None:
+    def see(self, rows: Mapping[int, CallLog], since: float) -> bool:
         """Tell it when nothing more will happen by itself in its time."""
         row = rows.get(self.recordings[0])
         if row is None or is_settled(row, self.until):
             self.told.set()
+        return self.told.is_set()
 
     def tick(self) -> None:
         """Only rows matter."""

@@ -95,8 +95,9 @@ class Watch:
     def __init__(self) -> None:
         self.is_blind = False
 
-    def see(self, rows: object, since: float) -> None:
+    def see(self, rows: object, since: float) -> bool:
         """Nothing is waited for."""
+        return False
 
     def tick(self) -> None:
         """Nor here."""
