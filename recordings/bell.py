@@ -86,26 +86,22 @@ def socket_path(name: str) -> str:
 
 def wake() -> None:
     """Wake whoever listens on this machine. Nobody there, or one too busy to be told again, is fine. Never raises."""
-    _wake(listeners())
-
-
-def wake_drains() -> bool:
-    """Wake the drains of this machine; whether there is one to hear it. Never raises."""
-    return _wake(listeners()[1:])
-
-
-def _wake(names: list[str]) -> bool:
-    heard = False
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
-        for name in names:
+        for name in listeners():
             try:
                 sender.sendto(b"!", socket_path(name))
-            except BlockingIOError:  # too busy to be told again
-                pass
             except OSError:
                 continue
-            heard = True
-    return heard
+
+
+def a_drain_listens() -> bool:
+    """Whether one is at work on this machine, and hears wake-ups; it has heard those that were sent before."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+        for name in listeners()[1:]:
+            with suppress(OSError):
+                caller.connect(socket_path(name))  # refused where a dead one has left its socket behind
+                return True
+    return False
 
 
 class Listener:

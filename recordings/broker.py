@@ -36,7 +36,8 @@ class WakingBroker(ORM):  # type: ignore[misc]
         """The next bells, as django-q2 wants them; None after a sleep (ours: with `poll` 0 the base class has none)."""
         if self._listener is None:
             self._listener = bell.Listener(bell.socket_path("cluster"))
-        self._listener.clear()
+        if self._listener.clear() and bell.a_drain_listens() and not stopping.is_told():
+            sleep(HOLD)
         tasks = super().dequeue() if _is_task_due() else None
         if not tasks or monotonic() > self._look_around_at:  # a click before housekeeping
             self._look_around_at = monotonic() + LONGEST_SLEEP
@@ -63,9 +64,8 @@ def _is_task_due() -> bool:
     A task takes eight milliseconds and three processes to find every place taken, while that drain is busy.
     """
     queued = list(bell.waiting())
-    if not queued or not all(map(bell.is_bell, queued)) or not bell.wake_drains():
+    if not queued or not all(map(bell.is_bell, queued)) or not bell.a_drain_listens():
         return bool(queued)
-    sleep(HOLD)
     if Recording.objects.waiting().exists():  # it may be full, or have died
         return True
     bell.waiting().filter(pk__in=[one.pk for one in queued]).delete()

@@ -55,6 +55,12 @@ def next_retry(retry_after: float | None = None) -> Case:
     return Case(*waits, default=Value(None), output_field=DateTimeField())
 
 
+_BEGIN_ATTEMPT = """
+    INSERT INTO recordings_attempt
+    (recording_id, token, worker, url_digest, started_at, outcome, reason, detail, validator)
+    VALUES (%s, %s, %s, %s, %s, 'running', '', '', '')
+"""
+
 CLAIMED = (
     "business_id", "call_sid", "started_at", "duration", "recording_url", "recording_sid", "recording_priority",
     "recording_token", "recording_version", "recording_started_at", "recording_download_status",
@@ -118,7 +124,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         with transaction.atomic():
             chosen = list(waiting.only(*CLAIMED).annotate(claimed_at=now())[:limit])
             claimed = self._claim(chosen, token) if chosen else []
-            Attempt.objects.bulk_create(_attempt(row, token, worker) for row in claimed)
+            _begin_attempts(claimed, token, worker)
         return claimed
 
     def _claim(self, chosen: list[CallLog], token: str) -> list[CallLog]:
@@ -267,14 +273,12 @@ class LeaseQuerySet(QuerySet[CallLog]):
         return failed + queued
 
 
-def _attempt(row: CallLog, token: str, worker: str) -> Attempt:
-    return Attempt(
-        recording_id=row.pk,
-        token=token,
-        worker=worker,
-        url_digest=digest(row.recording_url or ""),
-        started_at=row.recording_started_at or now(),
-    )
+def _begin_attempts(rows: Sequence[CallLog], token: str, worker: str) -> None:
+    """In SQL: to make as many objects first takes longer than all the rest of a claim."""
+    started_at = connection.ops.adapt_datetimefield_value(rows[0].recording_started_at) if rows else None
+    values = [(row.pk, token, worker, digest(row.recording_url or ""), started_at) for row in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany(_BEGIN_ATTEMPT, values)
 
 
 def _each(column: str, facts: Mapping[int, object], name: str, model: type[Model] = CallLog) -> EachRow:

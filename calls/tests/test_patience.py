@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
+from calls import patience
 from calls.models import Business
 from calls.tests.factories import make_business
 from recordings.tests.races import race
@@ -46,6 +47,22 @@ def test_a_writer_waits_for_another_and_then_writes(another: sqlite3.Connection)
     waited, _ = race(write, end_after_a_while)
     assert waited > 0.1
     assert Business.objects.get().name == "written"
+
+
+def test_a_single_write_waits_as_shortly_as_a_transaction(
+    another: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 20:
+            another.execute("COMMIT")
+
+    monkeypatch.setattr(patience, "sleep", nap)
+    Business.objects.update(name="written")
+    assert Business.objects.get().name == "written"
+    assert (len(naps), max(naps)) == (20, patience.LONGEST)
 
 
 def test_patience_has_an_end_and_the_connection_goes_on(

@@ -163,7 +163,7 @@ class Drain:
         free = slots - len(self._jobs)
         bulk = sum(not job.click for job in self._jobs.values())
         room = max(0, min(free, slots - slots // 4 - bulk))
-        taken = self._start(room, more=self._full_haul) if room else []
+        taken = self._start(room, more=woken or self._full_haul) if room else []
         self._full_haul = len(taken) == room  # more may wait: look again as soon as a slot is free
         if self._full_haul and free > room and all(job.click for job in taken):  # a bulk job among them: no click left
             self._start(free - room, clicks_only=True)

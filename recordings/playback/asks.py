@@ -1,6 +1,7 @@
 """Asking for what listeners want to hear, one transaction at a time in each process."""
 
 import threading
+import time
 
 from calls.models import CallLog
 from recordings.lifecycle import Answer, Ask, tell
@@ -9,6 +10,13 @@ from recordings.playback import turns
 
 GATHER = 0.03
 """Seconds that a write waits, at most, for requests that have come and have not had their turn yet."""
+
+_LOOK_EVERY, _QUIET = 0.001, 2
+"""Seconds between two looks at who waits for a turn, and how many in a row must see nobody. The server hands on one by
+one what has come together."""
+
+_NOTHING_NEW = 8
+"""Turns in a row that ask for nothing that is not asked for already: more of the same is not waited for."""
 
 
 class Asks:
@@ -28,7 +36,7 @@ class Asks:
             self._waiting[row.pk] = row
         with self._writing:
             if row.pk not in self._answers:
-                turns.let_others_pass(GATHER)
+                self._gather()
                 with self._lock:
                     rows, self._waiting = self._waiting, {}
                 rows[row.pk] = row  # it may have been in a write that failed
@@ -36,3 +44,12 @@ class Asks:
             answer = self._answers.pop(row.pk)
         tell(row, answer)
         return answer
+
+    def _gather(self) -> None:
+        """Wait while requests come that ask for more."""
+        until, quiet, asked, since = time.monotonic() + GATHER, 0, 0, turns.taken()
+        while quiet < _QUIET and turns.taken() - since < _NOTHING_NEW and time.monotonic() < until:
+            if len(self._waiting) > asked:
+                asked, since = len(self._waiting), turns.taken()
+            quiet = 0 if turns.are_waited_for() else quiet + 1
+            time.sleep(_LOOK_EVERY)

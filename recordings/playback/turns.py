@@ -7,26 +7,26 @@ enough goes on without, so that a stuck disk or a slow client never holds up the
 """
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE = 0.25
 """Seconds."""
 
-_QUIET = 2
-"""Looks, a millisecond apart. The server hands on what has come one by one."""
-
 _free = threading.Lock()
 _mine = threading.local()
 _waiting: set[int] = set()
 """The threads that wait for their turn."""
+_taken = 0
 
 
 @contextmanager
 def turn() -> Iterator[None]:
     """Work while it is this thread's turn, or its patience is at its end."""
-    _mine.turn = _free.acquire(blocking=False) or _wait()
+    global _taken  # noqa: PLW0603  changed by who has the turn only
+    if _free.acquire(blocking=False) or _wait():
+        _mine.turn = True
+        _taken += 1
     try:
         yield
     finally:
@@ -49,9 +49,11 @@ def give_up() -> None:
         _free.release()
 
 
-def let_others_pass(seconds: float) -> None:
-    """Having given up one's turn: wait, at most so long, until nobody else waits for one, nor did a moment ago."""
-    until, quiet = time.monotonic() + seconds, 0
-    while quiet < _QUIET and time.monotonic() < until:
-        quiet = 0 if _waiting else quiet + 1
-        time.sleep(0.001)
+def are_waited_for() -> bool:
+    """Whether somebody waits for a turn."""
+    return bool(_waiting)
+
+
+def taken() -> int:
+    """How many turns have been taken so far."""
+    return _taken

@@ -1,7 +1,7 @@
 """The bell: a task in the queue that commits with its row, and a wake-up that is heard at once."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -197,3 +197,61 @@ def test_a_sign_of_life_names_the_storage_and_is_written_over_the_last_one(setti
     os.utime(bell.sign_of_life(), (1, 1))
     _give_sign_of_life()
     assert (bell.sign_of_life().read_text(), bell.silent_for() < 5) == ("", True)
+
+
+# --- a bell while a drain is at work --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> Iterator[WakingBroker]:
+    monkeypatch.setattr("recordings.broker.HOLD", 0.01)
+    monkeypatch.setattr("recordings.broker.LONGEST_SLEEP", 0.01)
+    settings.RECORDINGS_ROOT = tmp_path
+    one = WakingBroker(list_key="prosaasil")
+    yield one
+    if one._listener:
+        one._listener.close()
+
+
+def taken(broker: WakingBroker) -> int:
+    """How many tasks the pusher takes from the queue."""
+    return len(broker.dequeue() or [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bell_that_a_drain_at_work_has_answered_is_removed_and_becomes_no_task(broker: WakingBroker) -> None:
+    with bell.Listener(bell.socket_path("drain-1")):
+        bell.ring()
+        bell.ring()
+        assert (taken(broker), bells()) == (0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bell_for_what_still_waits_becomes_a_task_though_a_drain_is_at_work(broker: WakingBroker) -> None:
+    recording(QUEUED)
+    with bell.Listener(bell.socket_path("drain-1")):
+        bell.ring()
+        assert (taken(broker), bells()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bell_becomes_a_task_at_once_where_the_last_drain_has_died(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recordings.broker.HOLD", 3600)  # the test would end before
+    bell.Listener(bell.socket_path("drain-1")).close()
+    assert not bell.a_drain_listens()
+    assert taken(broker) == 0
+    bell.ring()
+    assert (taken(broker), bells()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_schedules_tasks_are_taken_whoever_is_at_work(broker: WakingBroker) -> None:
+    with bell.Listener(bell.socket_path("drain-1")):
+        async_task("recordings.tasks.sweep")
+        bell.ring()
+        assert (taken(broker), taken(broker)) == (1, 0)
+        assert [queued.task["func"] for queued in OrmQ.objects.all()] == ["recordings.tasks.sweep"], (
+            "and the bell is gone"
+        )

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from calls.models import CallLog
 from calls.tests.factories import make_account, make_business, make_recording
+from demo.service import wait_until
 from recordings import bell
 from recordings.attempts import Attempt, Outcome
 from recordings.download import attempt, marks, stopping, worker
@@ -264,3 +265,60 @@ def test_an_operator_hears_once_of_an_account_that_is_refused_or_paused(
     ProviderAccount.objects.update(paused_until=None, broken_since=None)
     marks.note(ProviderAccount.objects.get(pk=account.pk), failed)
     assert len(caplog.records) == 2, "and again when it was well in between"
+
+
+# --- staying awake
+
+
+class Lingering:
+    """A drain in a thread of its own, and how many of its attempts have ended."""
+
+    def __init__(self, stand: Stand, monkeypatch: pytest.MonkeyPatch, linger: float) -> None:
+        monkeypatch.setattr(worker, "LOOK_EVERY", 0.02)
+        stand.go.set()
+        self.thread = threading.Thread(target=self._drain, args=(linger,))
+        self.thread.start()
+
+    def _drain(self, linger: float) -> None:
+        try:
+            self.ended = worker.drain(worker.new_crew(), linger=linger)
+        finally:
+            connection.close()
+
+    def end(self) -> int:
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return self.ended
+
+
+def test_a_drain_stays_for_the_next_play_and_ends_when_the_cluster_stops(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(1)
+    staying = Lingering(stand, monkeypatch, linger=3600)
+    wait_until(lambda: statuses() == {"failed"}, 10, "the first has ended")
+    assert not is_free("drain-0")
+    CallLog.objects.update(recording_download_status="queued", recording_next_retry_at=None)
+    wait_until(lambda: len(stand.jobs) == 2, 10, "the second is taken by the same drain")
+    stopping.tell()
+    assert staying.end() == 2
+
+
+def test_a_drain_leaves_when_nothing_has_come_for_a_while(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(1)
+    assert Lingering(stand, monkeypatch, linger=0.05).end() == 1
+    assert is_free("drain-0")
+
+
+def test_a_drain_whose_time_is_over_does_not_stay(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(1)
+    monkeypatch.setattr(worker, "CLAIM_FOR", 0.2)
+    assert Lingering(stand, monkeypatch, linger=3600).end() == 1
+    assert bell.is_rung(), "what comes now starts another"
+
+
+def test_only_the_drain_in_the_first_place_stays(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(1)
+    with Lock("drain-0") as taken:
+        taken.take()
+        assert Lingering(stand, monkeypatch, linger=3600).end() == 1

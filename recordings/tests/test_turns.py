@@ -55,29 +55,20 @@ def test_who_has_been_patient_goes_on_without_a_turn(monkeypatch: pytest.MonkeyP
     assert not turns._free.locked()
 
 
-def test_who_has_time_lets_those_pass_who_wait_for_a_turn_and_no_longer_than_said() -> None:
-    passed, began = [], threading.Event()
+def test_it_is_known_who_waits_for_a_turn_and_how_many_have_had_one() -> None:
+    before, began = turns.taken(), threading.Event()
 
     def request() -> None:
         with turns.turn():
-            passed.append("a request")
-
-    def writer() -> None:
-        with turns.turn():
             began.set()
-            wait_until(lambda: len(turns._waiting) == 3, 10, "three wait")
-            turns.give_up()
-            turns.let_others_pass(60)
-            passed.append("the writer")
+            wait_until(turns.are_waited_for, 10, "another waits")
 
-    with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(writer)
+    def another() -> None:
         began.wait(10)
-        for each in [first, *(pool.submit(request) for _ in range(3))]:
+        with turns.turn():
+            pass
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(request), pool.submit(another)]:
             each.result(20)
-    assert passed[-1] == "the writer"
-    turns._waiting.add(-1)
-    try:
-        turns.let_others_pass(0.01)
-    finally:
-        turns._waiting.discard(-1)
+    assert (turns.taken() - before, turns.are_waited_for()) == (2, False)
