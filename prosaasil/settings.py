@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "prosaasil.urls"
+FORCE_SCRIPT_NAME = ""  # it is served at the root; to look for another place costs each request
 WSGI_APPLICATION = "prosaasil.wsgi.application"
 TEMPLATES = [
     {

@@ -12,12 +12,12 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from django.conf import settings
 
@@ -26,6 +26,7 @@ from recordings.part import FOLDER_MODE, PART, PEAKS, UNBORN, Part, demand_free,
 
 __all__ = ["MARKER", "Part", "Storage", "StorageAway", "StoredFile", "default_storage"]
 
+T = TypeVar("T")
 MARKER = ".prosaasil-storage"
 _ID, _TOKEN = re.compile("[1-9][0-9]{0,18}"), re.compile("[0-9a-f]{32}")
 _NAME = re.compile(rf"({_ID.pattern})/({_TOKEN.pattern})({re.escape(PART)}|{re.escape(UNBORN)}|{re.escape(PEAKS)})?")
@@ -132,18 +133,13 @@ class Storage:
         except FileNotFoundError:  # it has its final name by now
             return self._descriptor(name)
 
-    def size(self, name: str) -> int:
-        """Its size in bytes. Raises as `open` does."""
-        descriptor = self._descriptor(name)
-        try:
-            return os.fstat(descriptor).st_size
-        finally:
-            os.close(descriptor)
+    def stat(self, name: str) -> os.stat_result:
+        """Its size, its time and so on. Raises as `open` does."""
+        return self._looked_at(name, _stat_regular_file)
 
     def path(self, name: str) -> Path:
         """Where the file of this name is or would be. ValueError for a name that we would not have given."""
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"Not the name of a stored recording: {name!r}")
+        _demand_name(name)
         return self.root / name
 
     def delete(self, name: str) -> bool:
@@ -223,17 +219,28 @@ class Storage:
             raise StorageAway from error
 
     def _descriptor(self, name: str) -> int:
-        """Open through one descriptor of the root, so that file and marker are looked for on the same mount."""
-        self.path(name)
+        return self._looked_at(name, _open_regular_file)
+
+    def _looked_at(self, name: str, look: Callable[[str, int], T]) -> T:
+        """`look` at the file, by its own name and a descriptor of its folder. Raises as `open` does.
+
+        Through one descriptor of the root, so that file and marker are looked for on the same mount.
+        """
+        _demand_name(name)
         folder, file_name = name.split("/")
         try:
             with _opened(self.root) as root:
                 with suppress(FileNotFoundError, NotADirectoryError), _opened(folder, root) as inside:
-                    return _open_regular_file(file_name, inside)
+                    return look(file_name, inside)
                 os.close(os.open(MARKER, os.O_RDONLY, dir_fd=root))
         except OSError as error:
             raise StorageAway from error
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _demand_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"Not the name of a stored recording: {name!r}")
 
 
 def _final_name(recording_id: int, token: str) -> str:
@@ -252,10 +259,16 @@ def _opened(folder: Path | str, inside: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _open_regular_file(name: str, folder: int) -> int:
+def _stat_regular_file(name: str, folder: int) -> os.stat_result:
     """FileNotFoundError also for a link, a pipe or a folder: we never make one under this name, nor follow it."""
-    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return found
+
+
+def _open_regular_file(name: str, folder: int) -> int:
+    _stat_regular_file(name, folder)
     return os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
 
 

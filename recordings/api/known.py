@@ -7,7 +7,7 @@ the recording; to compile its two queries takes longer than the rest of an answe
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -66,8 +66,15 @@ def _recording(query: "_Prepared", found: Sequence[Any]) -> tuple[Recording, int
             values[column] = convert(values[column], expression, connection)
     *values, zone, listener = values
     row: Recording = Recording.from_db(DEFAULT_DB_ALIAS, query.fields, values)
-    row.business = Business.from_db(DEFAULT_DB_ALIAS, ["id", "timezone"], [row.business_id, zone])
+    row.business = _business(row.business_id, zone)
     return row, listener
+
+
+@lru_cache(maxsize=1024)
+def _business(business_id: int, timezone: str) -> Business:
+    """The same object for all requests: it is only read."""
+    business: Business = Business.from_db(DEFAULT_DB_ALIAS, ["id", "timezone"], [business_id, timezone])
+    return business
 
 
 class _Prepared(NamedTuple):

@@ -93,7 +93,7 @@ class Reconciliation:
     def _is_there(self, row: CallLog) -> bool | None:
         """True: the file that the row describes. False: another one under its name. None: no file."""
         try:
-            if self._storage.size(row.recording_file) != row.recording_bytes:
+            if self._storage.stat(row.recording_file).st_size != row.recording_bytes:
                 return False
             return not self._verify or sha256(self._storage, row.recording_file) == row.recording_sha256
         except (FileNotFoundError, ValueError):  # ValueError: no name that we would give a file, so there is none

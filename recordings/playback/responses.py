@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import BinaryIO, NamedTuple, Self
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
@@ -45,11 +46,9 @@ def strong_etag(modified: float, size: int) -> str:
 
 
 def audio_response(
-    request: HttpRequest, file: BinaryIO, *, content_type: str, filename: str, nginx_path: str = ""
+    request: HttpRequest, file: BinaryIO, *, content_type: str, filename: str, through_nginx: bool = False
 ) -> HttpResponseBase:
     """Answer GET or HEAD for a whole recording: Range, If-Range, If-None-Match and If-Modified-Since are honoured.
-
-    With `nginx_path`, where nginx finds the file, it sends the bytes; not where its answer would be another than ours.
 
     `file` is a real file, open for reading, and is taken over: it is closed when the body ends, when the client goes,
     or at once where there is no body. A 416 has an empty body. A file that turns out to be shorter than it was raises
@@ -67,13 +66,21 @@ def audio_response(
         answer = _answer(request, found.st_size, int(found.st_mtime), content_type, filename)
         if not answer.part:
             return _without_body(answer)
-        if nginx_path and _nginx_agrees(request, answer.status):
-            return _left_to_nginx(answer, nginx_path)
-        if nginx_path:
+        if through_nginx:
             answer.headers["X-Accel-Buffering"] = "yes"  # it is all here: no thread of ours for a slow listener
         response = _streaming(answer, _Body(read, answer.part, file.close))
         stack.pop_all()
         return response
+
+
+def nginx_response(
+    request: HttpRequest, path: str, *, size: int, modified: int, content_type: str, filename: str
+) -> HttpResponseBase | None:
+    """The same answer, in which nginx sends the bytes of what it finds at `path`; None where it would make another."""
+    answer = _answer(request, size, modified, content_type, filename)
+    if not answer.part:
+        return _without_body(answer)
+    return _left_to_nginx(answer, path) if _nginx_agrees(request, answer.status) else None
 
 
 def _nginx_agrees(request: HttpRequest, status: int) -> bool:
@@ -150,7 +157,7 @@ def _answer(request: HttpRequest, size: int, modified: int, content_type: str, f
 
 def _conditional(request: HttpRequest, size: int, modified: int) -> _Answer:
     asked = request.META.get
-    etag, date = strong_etag(modified, size), http_date(modified)
+    etag, date = strong_etag(modified, size), _http_date(modified)
     validators = {"ETag": etag, "Last-Modified": date}
     if is_not_modified(asked("HTTP_IF_NONE_MATCH"), asked("HTTP_IF_MODIFIED_SINCE"), etag, modified):
         return _Answer(304, None, validators)
@@ -166,6 +173,9 @@ def _conditional(request: HttpRequest, size: int, modified: int) -> _Answer:
         return _Answer(200, ByteRange(0, size), validators | {"Content-Length": str(size)})
     told = {"Content-Length": str(part.length), "Content-Range": part.content_range(size)}
     return _Answer(206, part, validators | told)
+
+
+_http_date = lru_cache(maxsize=4096)(http_date)
 
 
 class _Body:

@@ -17,6 +17,7 @@ LEAVES = {
     "recordings.expressions": set(),
     "recordings.bell": set(),
     "recordings.news": {"recordings.bell"},
+    "recordings.announcement": {"recordings.news", "recordings.results"},
     "recordings.download.errors": {"recordings.reasons"},
     "recordings.download.audio": {
         "recordings.download.errors", "recordings.download.mp3_header", "recordings.download.ogg_pages",

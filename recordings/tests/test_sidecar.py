@@ -96,7 +96,7 @@ def test_it_never_costs_the_recording(storage: Storage) -> None:
         part.path.with_suffix(".peaks").symlink_to(storage.root / "outside")
         sidecar.keep(part.path, PEAKS)
         name = part.commit()
-    assert storage.size(name) == 0
+    assert storage.stat(name).st_size == 0
     assert (storage.root / "outside").read_bytes() == b""
 
 
@@ -160,7 +160,7 @@ def test_the_clean_up_removes_orphans_and_nothing_beside_a_file_or_a_part(storag
 
 def test_reconcile_removes_orphans_wherever_they_are_and_tells_them_apart_from_files(storage: Storage) -> None:
     row, alone = make_ready(make_business()), make_recording(make_business())
-    CallLog.objects.filter(pk=row.pk).update(recording_bytes=storage.size(row.recording_file))
+    CallLog.objects.filter(pk=row.pk).update(recording_bytes=storage.stat(row.recording_file).st_size)
     sidecar.keep(storage.path(row.recording_file), PEAKS)
     for pk in (row.pk, alone.pk, 987_654):
         (storage.root / str(pk)).mkdir(exist_ok=True)

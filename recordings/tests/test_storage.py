@@ -63,7 +63,7 @@ def test_what_was_written_is_read_back_under_its_final_name(storage: Storage) ->
     assert name == f"7/{A}"
     with storage.open(name) as file:
         assert file.read() == b"first second"
-    assert storage.size(name) == 12
+    assert storage.stat(name).st_size == 12
     assert [path.name for path in (storage.root / "7").iterdir()] == [A]
 
 
@@ -101,7 +101,7 @@ def test_discard_keeps_the_file_of_another_attempt(storage: Storage) -> None:
     name = store(storage, 7, A)
     with storage.begin(7, B) as part:
         part.discard()
-    assert storage.size(name) == 5
+    assert storage.stat(name).st_size == 5
 
 
 def test_an_attempt_writes_its_file_once(storage: Storage) -> None:
@@ -265,7 +265,7 @@ def test_a_writer_that_ends_well_while_we_look_is_not_called_dead(
 
     monkeypatch.setattr(os, "open", open_then_end)
     assert not storage.writer_is_dead(7, A)
-    assert storage.size(f"7/{A}") == 0
+    assert storage.stat(f"7/{A}").st_size == 0
 
 
 def test_a_part_is_born_locked(storage: Storage) -> None:
@@ -316,14 +316,14 @@ def test_a_part_has_its_lock_when_it_gets_its_name(storage: Storage, monkeypatch
 
 def test_a_missing_file_is_believed_lost_only_while_the_storage_is_there(storage: Storage) -> None:
     name = store(storage, 7, A)
-    for look in (storage.open, storage.size):
+    for look in (storage.open, storage.stat):
         with pytest.raises(FileNotFoundError):
             look(f"7/{B}")
         with pytest.raises(FileNotFoundError):
             look(f"8/{A}")
         with unmounted(storage), pytest.raises(StorageAway):
             look(name)
-    assert storage.size(name) == 5
+    assert storage.stat(name).st_size == 5
 
 
 def test_everything_else_says_that_the_storage_is_away_too(storage: Storage) -> None:
@@ -344,7 +344,7 @@ def test_everything_else_says_that_the_storage_is_away_too(storage: Storage) -> 
 
 def test_a_root_that_does_not_exist_is_away(tmp_path: Path) -> None:
     absent = Storage(tmp_path / "absent")
-    for look in (absent.open, absent.size):
+    for look in (absent.open, absent.stat):
         with pytest.raises(StorageAway):
             look(f"7/{A}")
 
@@ -360,7 +360,7 @@ def test_a_file_that_is_there_and_cannot_be_opened_is_not_lost(storage: Storage)
             storage.open(name)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert storage.size(name) == 5
+    assert storage.stat(name).st_size == 5
 
 
 def test_storage_away_is_a_transient_failure_of_a_download() -> None:
@@ -404,7 +404,7 @@ def test_prepare_keeps_the_marker_and_each_storage_has_its_own(storage: Storage,
     ],
 )
 def test_a_name_that_we_would_not_have_given_is_refused(name: str, storage: Storage) -> None:
-    for look in (storage.open, storage.size, storage.path, storage.delete):
+    for look in (storage.open, storage.stat, storage.path, storage.delete):
         with pytest.raises(ValueError, match="Not the name"):
             look(name)
 
