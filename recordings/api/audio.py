@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 
 from calls.models import CallLog
+from recordings.api.known import KnownRecording
 from recordings.away import tell_storage_away
 from recordings.models import Recording
 from recordings.playback.responses import audio_response, nginx_response
@@ -23,7 +24,7 @@ class Lost(Exception):
     """The file of a ready recording is gone, or is not as long as it was; the storage itself is there."""
 
 
-def audio(request: HttpRequest, row: CallLog) -> HttpResponseBase:
+def audio(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResponseBase:
     """200, 206, 304 or 416 for a ready recording. Raises Lost; a Problem (503) when the storage is away."""
     try:
         return demand_satisfiable(_from_nginx(request, row) or _from_here(request, row))
@@ -33,7 +34,7 @@ def audio(request: HttpRequest, row: CallLog) -> HttpResponseBase:
         raise Lost from error
 
 
-def _from_nginx(request: HttpRequest, row: CallLog) -> HttpResponseBase | None:
+def _from_nginx(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResponseBase | None:
     """What nginx sends, where it is the way in and would answer as we do."""
     if not settings.RECORDINGS_ACCEL:
         return None
@@ -50,7 +51,7 @@ def _from_nginx(request: HttpRequest, row: CallLog) -> HttpResponseBase | None:
     )
 
 
-def _from_here(request: HttpRequest, row: CallLog) -> HttpResponseBase:
+def _from_here(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResponseBase:
     file = default_storage().open(row.recording_file)
     if os.fstat(file.fileno()).st_size != row.recording_bytes:
         file.close()
@@ -102,7 +103,7 @@ def storage_away() -> Problem:
     return Problem(503, "storage_away", detail, headers={"Retry-After": "10"})
 
 
-def file_name(row: CallLog) -> str:
+def file_name(row: CallLog | KnownRecording) -> str:
     """What the browser offers to save it as, with the local time: 2026-11-23_1030_+972541234567_+97231234567.mp3."""
     started = row.started_at.astimezone(row.business.zone).strftime("%Y-%m-%d_%H%M")
     numbers = [_UNSAFE.sub("", number) for number in (row.from_number, row.to_number)]

@@ -7,6 +7,7 @@ the recording; to compile its two queries takes longer than the rest of an answe
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -21,17 +22,42 @@ from rest_framework.request import Request
 from calls.models import Business
 from recordings.models import Recording
 
-_FIELDS = (
-    "id", "business_id", "call_sid", "from_number", "to_number", "started_at", "recording_download_status",
-    "recording_priority", "recording_next_retry_at", "recording_content_type", "recording_file", "recording_bytes",
-)  # fmt: skip
-"""What the short way wants to know of a row: to read all of it would be most of the work."""
-
 _TOKEN = re.compile("Token ([0-9a-f]{40})")
 _KEY, _SID = "the token's key", "the call's SID"
 
 
-class Known(BaseAuthentication):
+class KnownRecording(NamedTuple):
+    """What has been read of a recording: as much as its audio takes. `listener` is the user's id."""
+
+    id: int
+    business_id: int
+    call_sid: str
+    from_number: str
+    to_number: str
+    started_at: datetime
+    recording_download_status: str
+    recording_priority: int
+    recording_next_retry_at: datetime | None
+    recording_content_type: str
+    recording_file: str
+    recording_bytes: int | None
+    zone: str
+    listener: int
+
+    @property
+    def business(self) -> Business:
+        """Of which the time zone is known."""
+        return _business(self.business_id, self.zone)
+
+    def row(self) -> Recording:
+        """As the row that it is. What has not been read is read when it is asked for."""
+        fields = self._fields[:-2]
+        row: Recording = Recording.from_db(DEFAULT_DB_ALIAS, fields, self[: len(fields)])
+        row.business = self.business
+        return row
+
+
+class KnownListener(BaseAuthentication):
     """The owner of a token that has been looked up."""
 
     def __init__(self, listener: int) -> None:
@@ -43,11 +69,8 @@ class Known(BaseAuthentication):
         return get_user_model()(pk=self._listener), "token"
 
 
-def known_recording(request: HttpRequest, call_sid: str) -> tuple[Recording, int] | None:
-    """The recording with its business, and the id of the token's owner, who may hear it; None if that is not plain.
-
-    Of the recording, what has not been read is read when it is asked for.
-    """
+def known_recording(request: HttpRequest, call_sid: str) -> KnownRecording | None:
+    """The recording, for the owner of a token who may hear it; None where it takes more to tell."""
     token = _TOKEN.fullmatch(request.META.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         return None
@@ -56,18 +79,15 @@ def known_recording(request: HttpRequest, call_sid: str) -> tuple[Recording, int
     with connection.cursor() as cursor:
         cursor.execute(query.sql, [given.get(param, param) for param in query.params])
         found = cursor.fetchone()
-    return _recording(query, found) if found else None
+    return _converted(query, found) if found else None
 
 
-def _recording(query: "_Prepared", found: Sequence[Any]) -> tuple[Recording, int]:
+def _converted(query: "_Prepared", found: Sequence[Any]) -> KnownRecording:
     values = list(found)
     for column, (converters, expression) in query.converters.items():
         for convert in converters:
             values[column] = convert(values[column], expression, connection)
-    *values, zone, listener = values
-    row: Recording = Recording.from_db(DEFAULT_DB_ALIAS, query.fields, values)
-    row.business = _business(row.business_id, zone)
-    return row, listener
+    return KnownRecording(*values)
 
 
 @lru_cache(maxsize=1024)
@@ -78,11 +98,10 @@ def _business(business_id: int, timezone: str) -> Business:
 
 
 class _Prepared(NamedTuple):
-    """A compiled query: its parameters, the fields it reads, and what becomes of the database's values, by column."""
+    """A compiled query: its parameters, and what becomes of the database's values, by column."""
 
     sql: str
     params: Sequence[Any]
-    fields: list[str]
     converters: dict[int, tuple[list[Any], Any]]
 
 
@@ -91,10 +110,7 @@ def _prepared(_vendor: str) -> _Prepared:
     """What authorises and reads."""
     rows = Recording.objects.filter(
         business__members__user__auth_token__key=_KEY, business__members__user__is_active=True, call_sid=_SID
-    )
-    rows = rows.only(*_FIELDS).annotate(zone=F("business__timezone"), listener=F("business__members__user"))
-    query = rows.query
-    compiler = query.get_compiler(connection=connection)
+    ).annotate(zone=F("business__timezone"), listener=F("business__members__user"))
+    compiler = rows.values_list(*KnownRecording._fields).query.get_compiler(connection=connection)
     sql, params = compiler.as_sql()
-    fields = [field.attname for field in Recording._meta.concrete_fields if field.attname in _FIELDS]
-    return _Prepared(sql, params, fields, compiler.get_converters([column for column, *_ in compiler.select]))
+    return _Prepared(sql, params, compiler.get_converters([column for column, *_ in compiler.select]))

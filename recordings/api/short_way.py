@@ -16,7 +16,7 @@ from django.utils import translation
 
 from calls.models import CALL_SID_PATTERN, RecordingStatus
 from recordings.api.audio import Lost, audio
-from recordings.api.known import known_recording
+from recordings.api.known import KnownRecording, known_recording
 from recordings.api.live import NOT_TRIED, Heard, NotTried, is_wanted, play_live
 from recordings.fetch_metadata import is_guess
 from recordings.models import Recording
@@ -48,13 +48,13 @@ def play(request: HttpRequest) -> HttpResponseBase | None:
     known = known_recording(request, path[1])
     if known is None:
         return None
-    row, listener = known
     translation.activate(settings.LANGUAGE_CODE)
-    request.found = result = Found(listener)  # type: ignore[attr-defined]
+    request.found = result = Found(known.listener)  # type: ignore[attr-defined]
     if "v" in request.GET:
         return None
-    if row.recording_download_status == RecordingStatus.READY:
-        return _ready(request, row)
+    if known.recording_download_status == RecordingStatus.READY:
+        return _ready(request, known)
+    row = known.row()
     if is_wanted(request, row):
         result.heard = _arriving(request, row)
     return result.heard if isinstance(result.heard, HttpResponseBase) else None
@@ -71,7 +71,7 @@ def _is_ours(host: str, allowed: tuple[str, ...]) -> bool:
     return bool(domain) and validate_host(domain, allowed)
 
 
-def _ready(request: HttpRequest, row: Recording) -> HttpResponseBase | None:
+def _ready(request: HttpRequest, row: KnownRecording) -> HttpResponseBase | None:
     try:
         return audio(request, row)
     except (Lost, Problem):

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
-from recordings.api.known import Known
+from recordings.api.known import KnownListener
 from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live, wanted_version
 from recordings.api.live import is_wanted as live_is_wanted
 from recordings.api.short_way import found
@@ -33,7 +33,7 @@ class StreamView(ApiView):
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Nobody is looked up twice."""
         known = found(self.request)
-        return [Known(known.listener)] if known else super().get_authenticators()
+        return [KnownListener(known.listener)] if known else super().get_authenticators()
 
     @extend_schema(
         operation_id="recordings_stream",
