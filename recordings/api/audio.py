@@ -2,6 +2,9 @@
 
 import os
 import re
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
@@ -105,7 +108,11 @@ def storage_away() -> Problem:
 
 def file_name(row: CallLog | KnownRecording) -> str:
     """What the browser offers to save it as, with the local time: 2026-11-23_1030_+972541234567_+97231234567.mp3."""
-    started = row.started_at.astimezone(row.business.zone).strftime("%Y-%m-%d_%H%M")
-    numbers = [_UNSAFE.sub("", number) for number in (row.from_number, row.to_number)]
-    extension = EXTENSIONS.get(row.recording_content_type, "bin")
-    return "_".join([started, *filter(None, numbers)]) + f".{extension}"
+    return _named(row.started_at, row.business.zone, row.from_number, row.to_number, row.recording_content_type)
+
+
+@lru_cache(maxsize=4096)
+def _named(at: datetime, zone: ZoneInfo, from_number: str, to_number: str, content_type: str) -> str:
+    started = at.astimezone(zone).strftime("%Y-%m-%d_%H%M")
+    numbers = [_UNSAFE.sub("", number) for number in (from_number, to_number)]
+    return "_".join([started, *filter(None, numbers)]) + f".{EXTENSIONS.get(content_type, 'bin')}"

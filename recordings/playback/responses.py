@@ -146,11 +146,8 @@ def _streaming(answer: _Answer, body: "_Body") -> HttpResponseBase:
 def _answer(request: HttpRequest, size: int, modified: int, content_type: str, filename: str) -> _Answer:
     answer = _conditional(request, size, modified)
     if answer.status in (200, 206):
-        name = _CONTROL.sub("_", filename)
         answer.headers["Content-Type"] = content_type
-        answer.headers["Content-Disposition"] = (
-            content_disposition_header(as_attachment=False, filename=name) or "inline"
-        )
+        answer.headers["Content-Disposition"] = _disposition(filename)
     answer.headers.update(_ALWAYS)
     return answer
 
@@ -175,7 +172,13 @@ def _conditional(request: HttpRequest, size: int, modified: int) -> _Answer:
     return _Answer(206, part, validators | told)
 
 
+# A player asks for one recording many times, a range at a time.
 _http_date = lru_cache(maxsize=4096)(http_date)
+
+
+@lru_cache(maxsize=4096)
+def _disposition(filename: str) -> str:
+    return content_disposition_header(as_attachment=False, filename=_CONTROL.sub("_", filename)) or "inline"
 
 
 class _Body:
