@@ -143,9 +143,9 @@ class RecordingQuerySet(LeaseQuerySet):
         `ring=False` is for a further chunk of bulk work, whose first chunk rang.
         """
         anew = {} if ask is Ask.PLAY else NO_COUNTS
+        rows = self.queueable(ask)  # made before SQLite's lock is taken, for which others wait
         with transaction.atomic():
-            rows = self.queueable(ask).locked()
-            queued = rows.move(
+            queued = rows.locked().move(
                 "queue",
                 RecordingStatus.QUEUED,
                 **NO_FAILURE,

@@ -11,7 +11,7 @@ from recordings.playback import turns
 GATHER = 0.03
 """Seconds that a write waits, at most, for requests that have come and have not had their turn yet."""
 
-_LOOK_EVERY, _QUIET = 0.001, 2
+_LOOK_EVERY, _QUIET = 0.0005, 2
 """Seconds between two looks at who waits for a turn, and how many in a row must see nobody. The server hands on one by
 one what has come together."""
 
