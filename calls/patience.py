@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 SHORTEST, LONGEST = 0.0005, 0.003
 """Seconds between two looks whether the lock is free."""
 
+_PASSES_BY_WAITING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}  # not SQLITE_BUSY_SNAPSHOT
 _BEGIN = "BEGIN IMMEDIATE"
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
@@ -27,7 +28,10 @@ def be_patient(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
 
 
 def _takes_the_lock(sql: str, many: bool, connection: BaseDatabaseWrapper) -> bool:
-    """Whether it is the first of its transaction to write, and can be begun anew as long as it has not."""
+    """Whether it is the first of its transaction to write, and can be begun anew as long as it has not.
+
+    Told by how it begins, as the ORM's do; whatever begins otherwise waits as SQLite does.
+    """
     return sql == _BEGIN or (not many and not connection.in_atomic_block and sql.startswith(_WRITES))
 
 
@@ -35,9 +39,10 @@ def _wait_shortly(execute: Callable[..., Any], sql: str, params: Any, many: bool
     """Take the lock as soon as may be; after the database's own patience, as it would."""
     if not _takes_the_lock(sql, many, context["connection"]):
         return execute(sql, params, many, context)
-    raw: sqlite3.Connection = context["connection"].connection
+    connection = context["connection"]
+    raw: sqlite3.Connection = connection.connection
     patience = settings.DATABASES["default"]["OPTIONS"]["timeout"]
-    until, pause = monotonic() + patience, SHORTEST
+    until, pause, in_doubt = monotonic() + patience, SHORTEST, connection.errors_occurred
     raw.execute("PRAGMA busy_timeout = 0")
     try:
         while monotonic() < until:
@@ -46,6 +51,7 @@ def _wait_shortly(execute: Callable[..., Any], sql: str, params: Any, many: bool
             except OperationalError as error:
                 if not _is_busy(error):  # a full disk does not pass by waiting
                     raise
+                connection.errors_occurred = in_doubt  # to be busy is no fault of the connection
                 sleep(pause)
                 pause = min(pause * 1.5, LONGEST)
         return execute(sql, params, many, context)
@@ -55,4 +61,4 @@ def _wait_shortly(execute: Callable[..., Any], sql: str, params: Any, many: bool
 
 def _is_busy(error: OperationalError) -> bool:
     cause = error.__cause__
-    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode in _PASSES_BY_WAITING

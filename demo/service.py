@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,6 +80,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - takes no lock
             )
         if wait:
             self.wait_until_ready()
@@ -93,7 +94,11 @@ class Service:
         began = time.monotonic()
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(seconds)
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                doing = "\n".join(_what_threads_do(self.pid))
+                raise AssertionError(f"It does not stop within {seconds} s:\n{doing}\n{self.log()}") from None
         return time.monotonic() - began
 
     def exit_status(self, seconds: float = 60) -> int:
@@ -162,6 +167,20 @@ class Service:
             return False
         finally:
             connection.close()
+
+
+def _hear_ctrl_c() -> None:
+    """A shell that runs us in the background has us ignore it, and with us all whom we start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _what_threads_do(pid: int) -> list[str]:
+    """Each thread with what the kernel has it wait for: proc(5), wchan and syscall."""
+    told = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            told.append(" ".join((task / name).read_text().strip() for name in ("comm", "wchan", "syscall")))
+    return told
 
 
 def prepare(var: Path, database_url: str | None = None) -> None:

@@ -23,15 +23,18 @@ class Handler(WSGIHandler):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer, up to the body, when it is this request's turn. One that brings a body of its own waits for it."""
-        if environ.get("CONTENT_LENGTH") or environ.get("HTTP_TRANSFER_ENCODING"):
+        if environ.get("CONTENT_LENGTH", "0") not in {"", "0"} or environ.get("HTTP_TRANSFER_ENCODING"):
             return _in_one_piece(super().__call__(environ, start_response))
         with turn():
             return _in_one_piece(super().__call__(environ, start_response))
 
 
 def _in_one_piece(response: Any) -> Any:
-    """A body that is here is a list for the server: to be asked for each piece takes it longer than to send them."""
-    if response.streaming:
+    """A body that is here is a list for the server: to be asked for each piece takes it longer than to send them.
+
+    Closed here, for the server closes no list: that ends the request, and gives back its connection.
+    """
+    if getattr(response, "streaming", True):  # a file wrapper has no such word
         return response
     body = [response.content]
     response.close()

@@ -87,7 +87,7 @@ def _database() -> dict[str, Any]:
     if config["ENGINE"].endswith("sqlite3"):
         # WAL and IMMEDIATE together: without either, "database is locked" under a handful of writers.
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;"
-        # Many threads share few connections, as on PostgreSQL.
+        # A thread that gives its connection up leaves it for the next.
         engine = "prosaasil.pooled_sqlite3" if PROSAASIL_ROLE == "web" else config["ENGINE"]
         return config | {
             "ENGINE": engine,

@@ -28,10 +28,10 @@ def announce(begun: Sequence[Begun]) -> int:
     told = 0
     with transaction.atomic(), connection.cursor() as cursor:
         for one in sorted(begun, key=lambda one: one.held):
-            cursor.execute(_ROW, [one.bytes_total, one.content_type, one.version, *one.held])
+            cursor.execute(_ROW, [one.bytes_total, one.content_type[:32], one.version, *one.held])
             if cursor.rowcount:
                 told += 1
-                cursor.execute(_ATTEMPT, [one.bytes_total, one.version, one.validator, *one.held])
+                cursor.execute(_ATTEMPT, [one.bytes_total, one.version, one.validator[:200], *one.held])
         if told:
             news.tell()
     return told

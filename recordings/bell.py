@@ -39,17 +39,21 @@ def is_rung() -> bool:
 
     Nor do the schedules' tasks: a clean-up that waits behind the sweep would silence every sweep.
     """
-    return any(is_bell(queued) for queued in waiting().iterator(chunk_size=100))
+    return any(_is_bell(queued) for queued in untaken().iterator(chunk_size=100))
 
 
-def waiting() -> QuerySet[OrmQ]:
-    """The tasks that nobody has taken."""
+def rung() -> list[int]:
+    """The ids of the bells that wait to be heard."""
+    return [queued.pk for queued in untaken() if _is_bell(queued)]
+
+
+def untaken() -> QuerySet[OrmQ]:
+    """The tasks that no cluster has taken."""
     tasks: QuerySet[OrmQ] = OrmQ.objects.filter(lock__lte=timezone.now())
     return tasks
 
 
-def is_bell(queued: OrmQ) -> bool:
-    """Whether it is none of the schedules' tasks."""
+def _is_bell(queued: OrmQ) -> bool:
     return bool(queued.task.get("func") == DRAIN)
 
 
@@ -73,7 +77,11 @@ def silent_for() -> float:
 
 def listeners() -> list[str]:
     """The names that may listen on this machine: the cluster's pusher, and each drain."""
-    return ["cluster", *(f"drain-{place}" for place in range(settings.DRAINS))]
+    return ["cluster", *_drains()]
+
+
+def _drains() -> list[str]:
+    return [f"drain-{place}" for place in range(settings.DRAINS)]
 
 
 def socket_path(name: str) -> str:
@@ -97,7 +105,7 @@ def wake() -> None:
 def a_drain_listens() -> bool:
     """Whether one is at work on this machine, and hears wake-ups; it has heard those that were sent before."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
-        for name in listeners()[1:]:
+        for name in _drains():
             with suppress(OSError):
                 caller.connect(socket_path(name))  # refused where a dead one has left its socket behind
                 return True
@@ -135,6 +143,11 @@ class Listener:
         except OSError:  # the socket is gone: do not spin
             time.sleep(min(1.0, max(0.0, seconds)))
             return False
+
+    def hide(self) -> None:
+        """Be woken no more, and count no more as one who listens; harmless when repeated."""
+        with suppress(OSError):
+            Path(self._socket.getsockname()).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Stop listening. The path stays for its next owner, which replaces it."""

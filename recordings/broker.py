@@ -4,7 +4,7 @@ import logging
 import os
 from time import monotonic, sleep
 
-from django.db import OperationalError
+from django.db import OperationalError, close_old_connections, transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django_q.brokers.orm import ORM
 
@@ -36,9 +36,12 @@ class WakingBroker(ORM):  # type: ignore[misc]
         """The next bells, as django-q2 wants them; None after a sleep (ours: with `poll` 0 the base class has none)."""
         if self._listener is None:
             self._listener = bell.Listener(bell.socket_path("cluster"))
-        if self._listener.clear() and bell.a_drain_listens() and not stopping.is_told():
-            sleep(HOLD)
-        tasks = super().dequeue() if _is_task_due() else None
+        woken = self._listener.clear()
+        if bell.a_drain_listens():
+            if woken and not stopping.is_told():
+                sleep(HOLD)
+            _remove_answered_bells()
+        tasks = super().dequeue()
         if not tasks or monotonic() > self._look_around_at:  # a click before housekeeping
             self._look_around_at = monotonic() + LONGEST_SLEEP
             _give_sign_of_life()
@@ -58,18 +61,20 @@ class WakingBroker(ORM):  # type: ignore[misc]
             return False
 
 
-def _is_task_due() -> bool:
-    """Whether there is anything to take. Bells that a drain at work has answered are none, and are removed.
+def _remove_answered_bells() -> None:
+    """What a drain at work has answered needs no task, which takes three processes to find every place taken.
 
-    A task takes eight milliseconds and three processes to find every place taken, while that drain is busy.
+    Bells are looked at first, and rows afterwards: a bell that rings in between is not among those removed. While
+    anything waits, none is: that drain may be full, or hang.
     """
-    queued = list(bell.waiting())
-    if not queued or not all(map(bell.is_bell, queued)) or not bell.a_drain_listens():
-        return bool(queued)
-    if Recording.objects.waiting().exists():  # it may be full, or have died
-        return True
-    bell.waiting().filter(pk__in=[one.pk for one in queued]).delete()
-    return False
+    close_old_connections()
+    bells = bell.rung()
+    if not bells or Recording.objects.waiting().exists():
+        return
+    bell.untaken().filter(pk__in=bells).delete()
+    if Recording.objects.waiting().exists():  # bulk work may have relied on one of them, and not rung
+        with transaction.atomic():
+            bell.ring()
 
 
 def _give_sign_of_life() -> None:

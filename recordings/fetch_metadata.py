@@ -2,6 +2,8 @@
 
 from django.http import HttpRequest
 
+# META, and not `headers`, which is a dictionary of all that was sent, made anew for each request.
+
 _GUESSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 _HERE = {"same-origin", "same-site", "none"}
 
@@ -14,4 +16,4 @@ def is_guess(request: HttpRequest) -> bool:
 
 def is_from_here(request: HttpRequest) -> bool:
     """Whether no other site caused it. Programs, and browsers over plain HTTP, say nothing, and are believed."""
-    return request.headers.get("Sec-Fetch-Site", "none").strip().lower() in _HERE
+    return str(request.META.get("HTTP_SEC_FETCH_SITE", "none")).strip().lower() in _HERE

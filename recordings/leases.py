@@ -96,10 +96,6 @@ class LeaseQuerySet(QuerySet[CallLog]):
             return self
         return self.filter(pk__in=list(self.order_by("pk").select_for_update().values_list("pk", flat=True)))
 
-    def holding(self, held: Held) -> Self:
-        """The row while this lease is its lease."""
-        return self.filter(pk=held[0], recording_token=held[1], recording_download_status=RecordingStatus.DOWNLOADING)
-
     def waiting(self) -> Self:
         """Queued, and not held back by an account that was asked to slow down."""
         return self.filter(recording_download_status=RecordingStatus.QUEUED).exclude(
@@ -123,7 +119,9 @@ class LeaseQuerySet(QuerySet[CallLog]):
         token = uuid.uuid4().hex
         with transaction.atomic():
             chosen = list(waiting.only(*CLAIMED).annotate(claimed_at=now())[:limit])
-            claimed = self._claim(chosen, token) if chosen else []
+            if not chosen:
+                return []
+            claimed = self._claim(chosen, token)
             _begin_attempts(claimed, token, worker)
         return claimed
 
@@ -169,7 +167,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         if len(facts) < len(results):  # a stale attempt and the present one of the same recording: each under its own
             return set().union(*(self.finish([result]) for result in results))
         columns = NO_LEASE | NO_FAILURE | NO_COUNTS | {"recording_priority": PRIORITY_BULK, "recording_ready_at": now()}
-        columns |= {f"recording_{name}": _each(f"recording_{name}", facts, of) for name, of in Whole.COLUMNS.items()}
+        columns |= {f"recording_{name}": _each(f"recording_{name}", facts, name) for name in Whole.COLUMNS}
         batch = self.filter(pk__in=facts)
         with transaction.atomic():
             batch = batch.locked()
@@ -275,8 +273,10 @@ class LeaseQuerySet(QuerySet[CallLog]):
 
 def _begin_attempts(rows: Sequence[CallLog], token: str, worker: str) -> None:
     """In SQL: to make as many objects first takes longer than all the rest of a claim."""
-    started_at = connection.ops.adapt_datetimefield_value(rows[0].recording_started_at) if rows else None
-    values = [(row.pk, token, worker, digest(row.recording_url or ""), started_at) for row in rows]
+    adapted = connection.ops.adapt_datetimefield_value
+    values = [
+        (row.pk, token, worker, digest(row.recording_url or ""), adapted(row.recording_started_at)) for row in rows
+    ]
     with connection.cursor() as cursor:
         cursor.executemany(_BEGIN_ATTEMPT, values)
 

@@ -14,10 +14,10 @@ Held = tuple[int, str]
 class Whole:
     """A whole, verified file: what a `ready` row says of its audio. `duration` is in seconds."""
 
-    COLUMNS: ClassVar[dict[str, str]] = {
-        name: name for name in ("file", "bytes", "sha256", "content_type", "duration", "version")
-    } | {"bytes_total": "bytes"}
-    """The row's, each recording_…, and what goes into them."""
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "file", "bytes", "bytes_total", "sha256", "content_type", "duration", "version",
+    )  # fmt: skip
+    """The row's, each recording_…."""
 
     file: str
     bytes: int
@@ -29,7 +29,12 @@ class Whole:
 
     def columns(self) -> dict[str, Any]:
         """The row's columns that describe the file."""
-        return {f"recording_{name}": getattr(self, of) for name, of in self.COLUMNS.items()}
+        return {f"recording_{name}": getattr(self, name) for name in self.COLUMNS}
+
+    @property
+    def bytes_total(self) -> int:
+        """All of it is here."""
+        return self.bytes
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def test_a_single_write_waits_as_shortly_as_a_transaction(
     Business.objects.update(name="written")
     assert Business.objects.get().name == "written"
     assert (len(naps), max(naps)) == (20, patience.LONGEST)
+    assert not connection.errors_occurred, "a connection that waited is as good as before"
 
 
 def test_patience_has_an_end_and_the_connection_goes_on(

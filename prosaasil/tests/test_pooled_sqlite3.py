@@ -22,15 +22,19 @@ def database(tmp_path: Path) -> Iterator[ConnectionHandler]:
     base.close_kept()
 
 
-def raw_of(database: ConnectionHandler, spoil: Any = None) -> Any:
-    """What a new thread is given, which uses it, spoils it, and gives it up."""
-    seen: list[Any] = []
+def use(database: ConnectionHandler, spoil: Any = None) -> int:
+    """A new thread uses what it is given, spoils it, and gives it up. How many threads have used the same before."""
+    seen: list[int] = []
+
+    def count(connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE IF NOT EXISTS users (name)")  # it lasts as long as the connection
+            seen.extend(cursor.execute("SELECT count(*) FROM users").fetchone())
+            cursor.execute("INSERT INTO users VALUES ('one')")
 
     def thread() -> None:
         connection = database["default"]
-        with connection.cursor() as cursor:
-            assert cursor.execute("SELECT 1").fetchone() == (1,)
-        seen.append(connection.connection)
+        count(connection)
         if spoil:
             spoil(connection)
         connection.close()
@@ -42,14 +46,12 @@ def raw_of(database: ConnectionHandler, spoil: Any = None) -> Any:
 
 
 def test_what_one_thread_gives_up_the_next_is_given(database: ConnectionHandler) -> None:
-    first = raw_of(database)
-    assert raw_of(database) is first
-    assert database.settings["default"]["ENGINE"] == "prosaasil.pooled_sqlite3"
+    assert [use(database) for _ in range(3)] == [0, 1, 2]
 
 
 def test_one_in_the_middle_of_a_transaction_is_closed(database: ConnectionHandler) -> None:
-    first = raw_of(database, lambda connection: connection.connection.execute("BEGIN"))
-    assert raw_of(database) is not first
+    use(database, lambda connection: connection.connection.execute("BEGIN"))
+    assert use(database) == 0
 
 
 def test_one_after_an_error_is_closed(database: ConnectionHandler) -> None:
@@ -57,21 +59,31 @@ def test_one_after_an_error_is_closed(database: ConnectionHandler) -> None:
         with pytest.raises(DatabaseError), connection.cursor() as cursor:
             cursor.execute("SELECT nothing FROM nowhere")
 
-    first = raw_of(database, fail)
-    assert raw_of(database) is not first
+    use(database, fail)
+    assert use(database) == 0
+
+
+def test_one_in_the_middle_of_a_select_is_closed(database: ConnectionHandler) -> None:
+    """Else the next thread would see the database as it was when that began."""
+    cursors: list[Any] = []
+
+    def half_read(connection: Any) -> None:
+        cursors.append(connection.connection.execute("SELECT 1 UNION ALL SELECT 2"))
+        cursors[0].fetchone()
+
+    use(database, half_read)
+    assert use(database) == 0
 
 
 def test_one_of_another_database_is_not_handed_on(database: ConnectionHandler, tmp_path: Path) -> None:
-    first = raw_of(database)
+    use(database)
     other = ConnectionHandler({"default": {"ENGINE": "prosaasil.pooled_sqlite3", "NAME": str(tmp_path / "b.sqlite3")}})
-    assert raw_of(other) is not first
+    assert use(other) == 0
 
 
 def test_no_more_are_kept_than_a_few(database: ConnectionHandler) -> None:
     together = threading.Barrier(base.KEPT + 3)
-    threads = [
-        threading.Thread(target=raw_of, args=(database, lambda _: together.wait(10))) for _ in range(base.KEPT + 3)
-    ]
+    threads = [threading.Thread(target=use, args=(database, lambda _: together.wait(10))) for _ in range(base.KEPT + 3)]
     for each in threads:
         each.start()
     for each in threads:
@@ -80,7 +92,7 @@ def test_no_more_are_kept_than_a_few(database: ConnectionHandler) -> None:
 
 
 def test_a_fork_inherits_none(database: ConnectionHandler) -> None:
-    raw_of(database)
+    use(database)
     assert base._kept
     child = os.fork()
     if not child:

@@ -82,3 +82,11 @@ def test_a_key_that_can_not_be_written_stops_the_start_with_the_file_and_why(
     monkeypatch.setattr("prosaasil.environment.os.open", full)
     with pytest.raises(ImproperlyConfigured, match=r"keys/secret_key can't be made or read: No space left"):
         environment.key_file(tmp_path / "keys" / "secret_key")
+
+
+@pytest.mark.parametrize(("role", "engine"), [
+    ("web", "prosaasil.pooled_sqlite3"), ("cluster", "django.db.backends.sqlite3"),
+    ("command", "django.db.backends.sqlite3"),
+])  # fmt: skip
+def test_threads_of_the_web_hand_connections_on_and_no_others_do(tmp_path: Path, role: str, engine: str) -> None:
+    assert setting("DATABASES['default']['ENGINE']", tmp_path, PROSAASIL_ROLE=role) == engine

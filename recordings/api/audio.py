@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -29,21 +31,14 @@ class Lost(Exception):
 
 def audio(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResponseBase:
     """200, 206, 304 or 416 for a ready recording. Raises Lost; a Problem (503) when the storage is away."""
-    try:
-        return demand_satisfiable(_from_nginx(request, row) or _from_here(request, row))
-    except StorageAway as error:
-        raise storage_away() from error
-    except (FileNotFoundError, ValueError) as error:
-        raise Lost from error
+    return demand_satisfiable(_from_nginx(request, row) or _from_here(request, row))
 
 
 def _from_nginx(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResponseBase | None:
     """What nginx sends, where it is the way in and would answer as we do."""
     if not settings.RECORDINGS_ACCEL:
         return None
-    found = default_storage().stat(row.recording_file)
-    if found.st_size != row.recording_bytes:
-        raise Lost
+    found = demand_file(row)
     return nginx_response(
         request,
         settings.RECORDINGS_ACCEL + row.recording_file,
@@ -55,7 +50,8 @@ def _from_nginx(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResp
 
 
 def _from_here(request: HttpRequest, row: CallLog | KnownRecording) -> HttpResponseBase:
-    file = default_storage().open(row.recording_file)
+    with _lost():
+        file = default_storage().open(row.recording_file)
     if os.fstat(file.fileno()).st_size != row.recording_bytes:
         file.close()
         raise Lost
@@ -87,16 +83,27 @@ def put_right(row: CallLog) -> None:
     row.refresh_from_db()
 
 
-def demand_file(row: CallLog) -> None:
-    """Raises Lost unless the file of a ready recording is there; a Problem (503) when the storage is away."""
+def demand_file(row: CallLog | KnownRecording) -> os.stat_result:
+    """What the file of a ready recording is on the disk. Raises Lost where it is gone, or is not as long as it was.
+
+    A Problem (503) when the storage is away.
+    """
+    with _lost():
+        found = default_storage().stat(row.recording_file)
+    if found.st_size != row.recording_bytes:
+        raise Lost
+    return found
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    """Only around what looks for the file: no other fault may have a recording believed lost."""
     try:
-        size = default_storage().stat(row.recording_file).st_size
+        yield
     except StorageAway as error:
         raise storage_away() from error
     except (FileNotFoundError, ValueError) as error:
         raise Lost from error
-    if size != row.recording_bytes:
-        raise Lost
 
 
 def storage_away() -> Problem:

@@ -27,7 +27,8 @@ class EventsView(ApiView):
         """`snapshot`, then `status` at each change or progress; ends after minutes: come back. Starts nothing."""
         rows, not_found = asked_for(request)
         with ExitStack() as stack:
-            if not stack.enter_context(long_answers().place()):
+            business = next((row.business_id for row in rows.values()), 0)
+            if not stack.enter_context(long_answers().place(business)):
                 detail = _("Too many wait at the moment. Ask for the status instead.")
                 raise Problem(503, "busy", detail, headers={"Retry-After": "5"})
             give_up_connection()

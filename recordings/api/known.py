@@ -8,8 +8,9 @@ the recording; to compile its two queries takes longer than the rest of an answe
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -26,8 +27,19 @@ _TOKEN = re.compile("Token ([0-9a-f]{40})")
 _KEY, _SID = "the token's key", "the call's SID"
 
 
+class KnownBusiness(NamedTuple):
+    """What a recording's audio takes of its business."""
+
+    timezone: str
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """As Business.zone."""
+        return ZoneInfo(self.timezone)
+
+
 class KnownRecording(NamedTuple):
-    """What has been read of a recording: as much as its audio takes. `listener` is the user's id."""
+    """What has been read of a recording: as much as its audio takes; and the user who may hear it."""
 
     id: int
     business_id: int
@@ -41,32 +53,34 @@ class KnownRecording(NamedTuple):
     recording_content_type: str
     recording_file: str
     recording_bytes: int | None
-    zone: str
-    listener: int
+    timezone: str
+    user_id: int
 
     @property
-    def business(self) -> Business:
-        """Of which the time zone is known."""
-        return _business(self.business_id, self.zone)
+    def business(self) -> KnownBusiness:
+        """Its business."""
+        return KnownBusiness(self.timezone)
 
     def row(self) -> Recording:
         """As the row that it is. What has not been read is read when it is asked for."""
-        fields = self._fields[:-2]
-        row: Recording = Recording.from_db(DEFAULT_DB_ALIAS, fields, self[: len(fields)])
-        row.business = self.business
+        columns = {name: value for name, value in self._asdict().items() if name not in _NO_COLUMNS}
+        row: Recording = Recording.from_db(DEFAULT_DB_ALIAS, list(columns), list(columns.values()))
+        row.business = Business.from_db(DEFAULT_DB_ALIAS, ["id", "timezone"], [self.business_id, self.timezone])
         return row
 
 
-class KnownListener(BaseAuthentication):
+_NO_COLUMNS = {"timezone", "user_id"}
+
+
+class KnownUser(BaseAuthentication):
     """The owner of a token that has been looked up."""
 
-    def __init__(self, listener: int) -> None:
-        """`listener`: the user's id."""
-        self._listener = listener
+    def __init__(self, user_id: int) -> None:
+        self._user_id = user_id
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, str]:
         """The user, of whom only the id is known; and that it was by a token."""
-        return get_user_model()(pk=self._listener), "token"
+        return get_user_model()(pk=self._user_id), "token"
 
 
 def known_recording(request: HttpRequest, call_sid: str) -> KnownRecording | None:
@@ -90,13 +104,6 @@ def _converted(query: "_Prepared", found: Sequence[Any]) -> KnownRecording:
     return KnownRecording(*values)
 
 
-@lru_cache(maxsize=1024)
-def _business(business_id: int, timezone: str) -> Business:
-    """The same object for all requests: it is only read."""
-    business: Business = Business.from_db(DEFAULT_DB_ALIAS, ["id", "timezone"], [business_id, timezone])
-    return business
-
-
 class _Prepared(NamedTuple):
     """A compiled query: its parameters, and what becomes of the database's values, by column."""
 
@@ -110,7 +117,7 @@ def _prepared(_vendor: str) -> _Prepared:
     """What authorises and reads."""
     rows = Recording.objects.filter(
         business__members__user__auth_token__key=_KEY, business__members__user__is_active=True, call_sid=_SID
-    ).annotate(zone=F("business__timezone"), listener=F("business__members__user"))
+    ).annotate(timezone=F("business__timezone"), user_id=F("business__members__user"))
     compiler = rows.values_list(*KnownRecording._fields).query.get_compiler(connection=connection)
     sql, params = compiler.as_sql()
     return _Prepared(sql, params, compiler.get_converters([column for column, *_ in compiler.select]))

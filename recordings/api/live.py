@@ -70,11 +70,12 @@ def play_live(request: HttpRequest, row: CallLog) -> Heard:
     """
     resumes = _resumes(request)
     with ExitStack() as stack:
-        if not stack.enter_context(long_answers().place(resumes=resumes)):
+        if not stack.enter_context(long_answers().place(row.business_id, resumes=resumes)):
             return NO_PLACE
         feed = feeds.join(row.pk)
         stack.callback(feeds.leave, feed)
-        give_up_connection()  # others may ask meanwhile, and be written together with this one
+        # Others may ask meanwhile, and are written together with this one; who waits for that needs no connection.
+        give_up_connection()
         answer = feeds.ask(feed, row)
         give_up_connection()
         flow = feed.wait(settings.RECORDINGS_DEADLINE if resumes else LONGEST)

@@ -26,16 +26,18 @@ _PATH = re.compile(rf"/api/recordings/({CALL_SID_PATTERN})/stream/?")
 _USUAL = ("HTTP_COOKIE", "HTTP_ACCEPT_LANGUAGE")
 """Headers with which there is more to think about."""
 
+_LONGEST_HOST = 255
+
 
 @dataclass
-class Found:
-    """What the usual way need not find out again: the token's owner (a user's id), and what has been tried."""
+class Tried:
+    """What the usual way need not find out again: the token's owner, and what has been tried."""
 
-    listener: int
+    user_id: int
     heard: Heard | Problem | NotTried = NOT_TRIED
 
 
-def found(request: HttpRequest) -> Found | None:
+def found(request: HttpRequest) -> Tried | None:
     """What the short way has found for this request."""
     return getattr(request, "found", None)
 
@@ -43,13 +45,13 @@ def found(request: HttpRequest) -> Found | None:
 def play(request: HttpRequest) -> HttpResponseBase | None:
     """The bytes; None where there is anything else to say."""
     path = _PATH.fullmatch(request.path_info)
-    if path is None or is_guess(request) or any(map(request.META.get, _USUAL)) or not _is_for_us(request):
+    if path is None or is_guess(request) or any(map(request.META.get, _USUAL)):
         return None
     known = known_recording(request, path[1])
-    if known is None:
+    if known is None or not _is_for_us(request):
         return None
     translation.activate(settings.LANGUAGE_CODE)
-    request.found = result = Found(known.listener)  # type: ignore[attr-defined]
+    request.found = result = Tried(known.user_id)  # type: ignore[attr-defined]
     if "v" in request.GET:
         return None
     if known.recording_download_status == RecordingStatus.READY:
@@ -62,7 +64,8 @@ def play(request: HttpRequest) -> HttpResponseBase | None:
 
 def _is_for_us(request: HttpRequest) -> bool:
     """Whether it names one of our hosts, as `get_host` would find. What does not plainly do so goes the usual way."""
-    return _is_ours(request.META.get("HTTP_HOST") or request.META["SERVER_NAME"], tuple(settings.ALLOWED_HOSTS))
+    host = request.META.get("HTTP_HOST", request.META["SERVER_NAME"])
+    return len(host) <= _LONGEST_HOST and _is_ours(host, tuple(settings.ALLOWED_HOSTS))
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
-from recordings.api.known import KnownListener
+from recordings.api.known import KnownUser
 from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live, wanted_version
 from recordings.api.live import is_wanted as live_is_wanted
 from recordings.api.short_way import found
@@ -31,9 +31,11 @@ class StreamView(ApiView):
     """The audio of one recording."""
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        """Nobody is looked up twice."""
-        known = found(self.request)
-        return [KnownListener(known.listener)] if known else super().get_authenticators()
+        """Nobody is looked up twice, unless that was long ago: rights may have been lost while the short way waited."""
+        tried = found(self.request)
+        if tried and isinstance(tried.heard, NotTried):
+            return [KnownUser(tried.user_id)]
+        return super().get_authenticators()
 
     @extend_schema(
         operation_id="recordings_stream",
@@ -54,8 +56,8 @@ class StreamView(ApiView):
     )  # fmt: skip
     def get(self, request: Request, call_sid: str) -> HttpResponseBase:
         """The audio when it is here, else 202 and its download is started; 409 or 410 when that is of no use."""
-        known = found(request._request)
-        heard = known.heard if known else NOT_TRIED
+        tried = found(request._request)
+        heard = tried.heard if tried else NOT_TRIED
         row = find(request.user, Recording.objects.select_related("business"), call_sid)
         wanted_version(request._request)  # what cannot name one is refused, whatever there is
         if not may_start(request):
@@ -124,7 +126,7 @@ def _play_live(request: Request, row: CallLog, heard: Heard | Problem | NotTried
 
 def _hold(request: Request, row: CallLog, seconds: int, answer: Answer) -> HttpResponseBase:
     """Hold the request until there is something new to say, and then say it. Without a free place, answer at once."""
-    with long_answers().place() as taken:
+    with long_answers().place(row.business_id) as taken:
         if not taken:
             return answered(row, answer)
         wait(row, seconds)

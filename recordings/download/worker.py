@@ -113,7 +113,10 @@ class Drain:
         self._ended = 0
 
     def run(self) -> int:
-        """Work until nothing waits and nothing is under way, or until the cluster stops. How many attempts ended."""
+        """Work until nothing waits, nothing is under way and the lingering is over, or until the cluster stops.
+
+        How many attempts ended.
+        """
         while not stopping.is_told():
             try:
                 self._claim()
@@ -147,8 +150,10 @@ class Drain:
         """
         if not self._closing and monotonic() >= self._claim_until and self._closing_right.take():
             self._closing = True
-            with transaction.atomic():
-                bell.ring()
+            self._listener.hide()  # who does not claim is none whom a bell may wait for
+            if self._jobs:
+                with transaction.atomic():
+                    bell.ring()
         return not self._closing
 
     def _claim(self) -> None:
@@ -247,16 +252,16 @@ class Drain:
 
     def _announce(self) -> None:
         """Tell the rows what has begun to come."""
-        if begun := [_begun(job) for job in self._jobs.values() if self._is_news(job)]:
+        if begun := [_begun(job) for job in self._jobs.values() if self._is_to_announce(job)]:
             announce(begun)
             self._announced.update(one.held for one in begun)
 
-    def _is_news(self, job: Job) -> bool:
+    def _is_to_announce(self, job: Job) -> bool:
         """Of clicks it is at once, else of downloads long enough for anyone to care."""
         transfer = job.transfer
         if job.held in self._announced or transfer.content_type is None:
             return False
-        # else it is here, and will be ready before anyone can have asked
+        # one that is here already will be ready before anyone can have asked
         late = transfer.bytes_done != transfer.bytes_total and monotonic() - transfer.started > ANNOUNCE_AFTER
         return job.click or late
 
@@ -265,7 +270,7 @@ class Drain:
         if monotonic() < self._next_beat:
             return
         before = monotonic()
-        held = Recording.objects.beat(list(self._jobs))
+        held = Recording.objects.beat(list(self._jobs)) if self._jobs else set()
         self._next_beat = before + BEAT_EVERY
         for lease, job in self._jobs.items():
             if lease in held:
@@ -310,10 +315,5 @@ class Drain:
 
 def _begun(job: Job) -> Begun:
     transfer = job.transfer
-    return Begun(
-        job.held,
-        transfer.bytes_total,
-        (transfer.content_type or "")[:32],
-        transfer.version,
-        (transfer.validator or "")[:200],
-    )
+    content_type, validator = transfer.content_type or "", transfer.validator or ""
+    return Begun(job.held, transfer.bytes_total, content_type, transfer.version, validator)

@@ -26,24 +26,37 @@ class Asks:
     """
 
     def __init__(self) -> None:
-        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._turned = threading.Condition()
+        self._writing = False
         self._waiting: dict[int, CallLog] = {}
         self._answers: dict[int, Answer] = {}
 
     def ask(self, row: CallLog) -> Answer:
         """Ask for the download. Raises django.db.Error."""
-        with self._lock:
+        with self._turned:
             self._waiting[row.pk] = row
-        with self._writing:
+            self._turned.wait_for(lambda: row.pk in self._answers or not self._writing)
             if row.pk not in self._answers:
-                self._gather()
-                with self._lock:
-                    rows, self._waiting = self._waiting, {}
-                rows[row.pk] = row  # it may have been in a write that failed
-                self._answers |= Recording.objects.ask_each(list(rows.values()), Ask.PLAY)
+                self._writing = True
+                self._turned.release()  # others add theirs, and whoever has an answer goes on with it
+                try:
+                    self._write(row)
+                finally:
+                    self._turned.acquire()
+                    self._writing = False
+                    self._turned.notify_all()
             answer = self._answers.pop(row.pk)
         tell(row, answer)
         return answer
+
+    def _write(self, row: CallLog) -> None:
+        self._gather()
+        with self._turned:
+            rows, self._waiting = self._waiting, {}
+        rows[row.pk] = row  # it may have been in a write that failed
+        answers = Recording.objects.ask_each(list(rows.values()), Ask.PLAY)
+        with self._turned:
+            self._answers |= answers
 
     def _gather(self) -> None:
         """Wait while requests come that ask for more."""

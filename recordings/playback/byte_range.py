@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.utils.http import parse_http_date_safe
 
 _LONGEST = 256  # no honest header is longer; Python refuses to parse numbers of thousands of digits
+_LONGEST_LIST = 8192
 _UNIT = "bytes="  # range units are case-insensitive (§14.1)
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)", re.ASCII)
 _OWS = " \t"
@@ -99,7 +100,9 @@ def is_not_modified(if_none_match: str | None, if_modified_since: str | None, et
 
 
 def _etags(header: str) -> set[str]:
-    """The opaque tags of a list; none of them when the list is malformed."""
+    """The opaque tags of a list; none of them when the list is malformed, or longer than any honest one."""
+    if len(header) > _LONGEST_LIST:
+        return set()
     rest = header.strip(_OWS + ",")
     tags = set()
     while rest:

@@ -4,12 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, Self
 
 from django.utils import translation
 
 from calls.models import CallLog, RecordingStatus
-from recordings.playback.lookout import Lookout, lookout
+from recordings.playback.lookout import STANDING, Lookout, lookout
 from recordings.status import payload
 
 HEARTBEAT = 15.0
@@ -21,6 +22,10 @@ RETRY = 1000
 """Milliseconds after which the browser comes back."""
 
 _TOLD_BY_THE_CLOCK = ("retry_after",)
+
+
+_mark = attrgetter("updated_at", *STANDING)
+"""What differs after any change of a row that the page shows."""
 
 
 class Events:
@@ -45,9 +50,13 @@ class Events:
     # --- for the lookout
 
     def see(self, rows: Mapping[int, CallLog], since: float) -> bool:
-        """Take in the rows; what is gone stays as it was. A page is in no hurry."""
-        self._rows = {pk: rows.get(pk, row) for pk, row in self._rows.items()}
-        self._changed.set()
+        """Take in the rows; what is gone stays as it was. A page is in no hurry.
+
+        Other people's news wake nobody: to make the payloads anew takes a hundred rows 2 ms.
+        """
+        before, self._rows = self._rows, {pk: rows.get(pk, row) for pk, row in self._rows.items()}
+        if any(_mark(row) != _mark(before[pk]) for pk, row in self._rows.items()):
+            self._changed.set()
         return False
 
     def tick(self) -> None:

@@ -320,6 +320,7 @@ class Feeds:
             try:
                 self._where.add(feed, read=False)  # `ask` will have something to see
             except BaseException:
+                feed.blind()  # somebody may have joined it meanwhile
                 self.leave(feed)
                 raise
         return feed

@@ -1,6 +1,6 @@
 """The lookout: one thread a web process looks at rows for all requests that it holds, and ends when it holds none.
 
-It reads when there is news (recordings/news.py), when somebody new waits, and each second in case that news got lost.
+It reads when there is news (recordings/news.py), when somebody asks it to, and each second in case that news got lost.
 """
 
 import logging
@@ -49,7 +49,7 @@ class Watch(Protocol):
     def see(self, rows: Mapping[int, CallLog], since: float) -> bool:
         """Take in what was read after the moment `since` (monotonic); a row that is missing does not exist.
 
-        Whether that is what it waits for: more of it may be on its way.
+        Whether it brought what is waited for. More of it may be on its way then, and the next reading comes sooner.
         """
         ...
 
@@ -71,7 +71,8 @@ class Lookout:
         self._thread: threading.Thread | None = None
         self._nudge = -1
         self._wanted = False
-        self._due, self._pause = 0.0, LOOK_LATEST
+        self._read_at = self._due = 0.0
+        self._pause = LOOK_LATEST
 
     def add(self, watch: Watch, *, read: bool = True) -> None:
         """Look at what `watch` waits for, from now on; at once, unless the caller will `look` when there is more."""
@@ -110,7 +111,7 @@ class Lookout:
         ear = None
         try:
             ear = _listen()
-            self._due = time.monotonic() + LOOK_EVERY - LOOK_LATEST
+            self._read_at, self._due = 0.0, time.monotonic() + LOOK_EVERY
             while watches := self._present():
                 if time.monotonic() >= self._due:
                     ear = ear or _listen()
@@ -150,7 +151,7 @@ class Lookout:
 
     def _read(self, watches: list[Watch], ear: news.Ear | None) -> bool:
         """Show them their rows; whether the database answered."""
-        since = time.monotonic()
+        since = self._read_at = time.monotonic()
         self._due = since + LOOK_EVERY
         if ear:
             ear.clear()
@@ -180,14 +181,13 @@ class Lookout:
             time.sleep(min(LOOK_LATEST, left))
         with suppress(BlockingIOError):
             os.eventfd_read(nudge)
-        if self._is_wanted() | any(descriptor != nudge for descriptor, _ in heard):
-            earliest = self._due - LOOK_EVERY + self._pause
-            self._due = min(self._due, max(earliest, time.monotonic()))
+        if self._take_wish() or any(descriptor != nudge for descriptor, _ in heard):
+            self._due = min(self._due, max(self._read_at + self._pause, time.monotonic()))
             if (early := min(self._due - time.monotonic(), until_tick)) > 0:
                 time.sleep(early)
 
-    def _is_wanted(self) -> bool:
-        """Whether somebody has asked for a reading. It is on its way then."""
+    def _take_wish(self) -> bool:
+        """Whether somebody has asked for a reading; it will be on its way."""
         with self._lock:
             wanted, self._wanted = self._wanted, False
         return wanted

@@ -1,6 +1,7 @@
 """Holding a request until its recording is ready; and how many requests a process may hold, whatever for."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,30 +24,41 @@ _UNDER_WAY = {RecordingStatus.QUEUED, RecordingStatus.DOWNLOADING}
 class LongAnswers:
     """The threads of this process that may be held by long answers; the others are kept for short ones."""
 
-    def __init__(self, places: int, for_resumes: int = 0) -> None:
-        """`for_resumes` of the places are for those who come back after their connection broke."""
+    def __init__(self, places: int, for_resumes: int = 0, for_others: int = 0) -> None:
+        """`for_resumes` of the places are for those who come back after their connection broke.
+
+        `for_others`: so many are left when one business holds all that it may; half of those for resumes it may take
+        beyond that.
+        """
         self._free = places
         self._for_resumes = for_resumes
+        self._share = places - for_others
+        self._held: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
-    def place(self, *, resumes: bool = False) -> Iterator[bool]:
-        """Whether there was a place; it is kept until the context ends. Never waits for one."""
+    def place(self, business: int, *, resumes: bool = False) -> Iterator[bool]:
+        """Whether there was a place for this business (an id); kept until the context ends. Never waits for one."""
         with self._lock:
-            taken = self._free > (0 if resumes else self._for_resumes)
+            most = self._share + (self._for_resumes // 2 if resumes else 0)
+            taken = self._free > (0 if resumes else self._for_resumes) and self._held[business] < most
             self._free -= taken
+            self._held[business] += taken
         try:
             yield taken
         finally:
             with self._lock:
                 self._free += taken
+                self._held[business] -= taken
+                if not self._held[business]:
+                    del self._held[business]
 
 
 @cache
 def long_answers() -> LongAnswers:
     """This process's, as many as the settings leave."""
     places = settings.WEB_THREADS - settings.WEB_SHORT_THREADS
-    return LongAnswers(places, for_resumes=places // 8)
+    return LongAnswers(places, for_resumes=places // 8, for_others=places // 4)
 
 
 class Waiter:

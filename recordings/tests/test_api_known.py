@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.authtoken.models import Token
 
 from calls.models import Business
 from calls.tests.factories import WAV, file_of, make_business, make_member, make_ready, make_recording
+from recordings.api.audio import file_name
+from recordings.api.known import known_recording
+from recordings.api.live import is_wanted
+from recordings.lifecycle import Answer, tell
 from recordings.models import Recording
 from recordings.tests.api import body_of, problem, storage  # noqa: F401  (a fixture)
 from recordings.tests.rows import world
@@ -89,3 +93,39 @@ def test_what_is_not_here_is_asked_for_and_a_lost_file_put_right(business: Busin
     for row in (cold, lost):
         answer = play(key, row)
         assert (answer.status_code, answer.json()["outcome"]) == (202, "enqueued")
+
+
+def test_a_request_without_a_host_or_with_a_strange_one_is_refused_as_ever(business: Business, key: str) -> None:
+    row = make_ready(business)
+    for host in ("", "another.example.com", "x" * 300):
+        assert Client().get(f"/api/recordings/{row.call_sid}/stream", headers={"Authorization": f"Token {key}"},
+                            HTTP_HOST=host).status_code == 400  # fmt: skip
+
+
+def test_what_has_been_read_is_all_that_a_play_looks_at(
+    business: Business, key: str, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    row = make_recording(business)
+    request = RequestFactory().get("/?live=1", headers={"Authorization": f"Token {key}"})
+    with django_assert_num_queries(1):
+        known = known_recording(request, row.call_sid)
+        assert known is not None
+        read = known.row()
+        assert is_wanted(request, read)
+        assert file_name(read) == file_name(known)
+        assert read.business.zone == known.business.zone
+        tell(read, Answer.ENQUEUED)
+
+
+def test_who_lost_their_rights_while_they_waited_is_refused(
+    business: Business, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: object) -> Answer:
+        Token.objects.filter(key=key).delete()
+        return Answer.ENQUEUED
+
+    row = make_recording(business)
+    monkeypatch.setattr("recordings.api.short_way.play_live", wait)
+    before = world()
+    assert play(key, row, "?live=1").status_code == 401
+    assert world() == before

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_without_a_free_place_it_is_202_at_once(
     places = LongAnswers(1)
     monkeypatch.setattr("recordings.api.stream.long_answers", lambda: places)
     row = make_recording(business)
-    with places.place() as taken:
+    with places.place(business.pk) as taken:
         assert taken
         response = play(client, row, "25")
     assert (response.status_code, response.json()["outcome"]) == (202, "enqueued")
@@ -205,3 +206,15 @@ def test_the_preference_is_read_as_rfc_7240_says_and_ignored_where_it_makes_no_s
 @given(st.text(alphabet='wait=0123456789,;" \té'))
 def test_no_preference_holds_a_request_longer_than_25_s(prefer: str) -> None:
     assert 0 <= wait_preferred(Request(RequestFactory().get("/", headers={"Prefer": prefer}))) <= 25
+
+
+def test_one_business_leaves_places_for_the_others_and_gives_back_what_it_had() -> None:
+    places = LongAnswers(16, for_resumes=2, for_others=4)
+    with ExitStack() as stack:
+        assert [stack.enter_context(places.place(1)) for _ in range(13)] == [True] * 12 + [False]
+        assert [stack.enter_context(places.place(1, resumes=True)) for _ in range(2)] == [True, False]
+        assert [stack.enter_context(places.place(2)) for _ in range(2)] == [True, False], "two are for resumes"
+        assert [stack.enter_context(places.place(2, resumes=True)) for _ in range(3)] == [True, True, False]
+    with places.place(1) as taken:
+        assert taken
+    assert (places._free, places._held) == (16, {})

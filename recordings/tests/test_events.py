@@ -134,8 +134,8 @@ def test_without_a_free_place_it_is_503_and_all_is_let_go_when_the_listeners_lea
     crowd = [Stream(acme, sid) for _ in range(MOST_PLACES + 4)]
     try:
         statuses = [stream.answer.status for stream in crowd]
-        # An eighth of 48 is kept for those whose connection broke; earlier tests' may not have been missed yet.
-        assert 36 <= statuses.count(200) <= 42
+        # A quarter of 48 is kept for other businesses; earlier tests' connections may not have been missed yet.
+        assert 30 <= statuses.count(200) <= 36
         refused = next(stream for stream in crowd if stream.answer.status == 503)
         assert json.loads(refused.answer.read())["code"] == "busy"
         assert refused.answer.headers["Retry-After"] == "5"

@@ -252,3 +252,11 @@ def test_who_waits_in_it_ends_when_it_is_closed(clock: Clock) -> None:
     connection.time.meanwhile = [connection.body.close]
     assert list(islice(connection.body, 10)) == []
     assert (connection.is_watched(), connection.let_go) == (False, 1)
+
+
+def test_news_of_others_wakes_nobody(clock: Clock) -> None:
+    connection = Connection(clock, row()).begun()
+    connection.shows(row())
+    assert not connection.time.is_set()
+    connection.shows(row("queued"))
+    assert connection.time.is_set()

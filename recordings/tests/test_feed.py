@@ -7,7 +7,7 @@ sweeps, would hide most of what is looked at here (test_live.py).
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ import pytest
 from django.conf import settings as the_settings
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.test import RequestFactory
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
-from calls.models import Business, CallLog
+from calls.models import Business, CallLog, RecordingStatus
 from calls.tests.factories import NOON
 from recordings.api import live as answering
 from recordings.attempts import Attempt, Outcome
 from recordings.playback import live, waiting
 from recordings.playback.live import Broken, Feed, Feeds, Flow
-from recordings.playback.lookout import Lookout, Watch
+from recordings.playback.lookout import STANDING, Lookout, Watch
 from recordings.playback.waiting import LongAnswers
 from recordings.problems import Problem
 from recordings.storage import Part, default_storage
@@ -548,7 +548,7 @@ def play(wanted: str = "", **headers: str) -> HttpResponseBase:
 def assert_nothing_is_held(feeds: Feeds) -> None:
     assert feeds._feeds == {}
     assert feeds._where._watches == set()
-    with waiting.long_answers().place() as taken:
+    with waiting.long_answers().place(1) as taken:
         assert taken
 
 
@@ -595,3 +595,32 @@ def test_an_answer_without_a_body_holds_nothing(feeds: Feeds, write: Write) -> N
         play(Range=f"bytes={TOTAL}-")
     assert problem.value.status_code == 416
     assert_nothing_is_held(feeds)
+
+
+# --- what is read for them
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", RecordingStatus)
+def test_those_who_wait_look_at_nothing_that_has_not_been_read(
+    status: RecordingStatus, clock: Clock, write: Write, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    saved = recording(status)
+    with django_assert_num_queries(1):
+        rows = CallLog.objects.only(*STANDING).in_bulk([saved.pk])
+        feed, waiter = Feed(saved.pk), waiting.Waiter(saved, 5)
+        feed.see(rows, clock.now)
+        waiter.see(rows, clock.now)
+        feed._is_hopeless(waiter.until)
+
+
+def test_who_waits_to_ask_holds_neither_a_turn_nor_a_connection(
+    feeds: Feeds, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+    write(1000)
+    monkeypatch.setattr(answering, "give_up_connection", lambda: held.append(True))
+    monkeypatch.setattr(feeds, "ask", lambda *_: held.append(False))
+    with suppress(AssertionError):  # what it answers is another test's
+        play()
+    assert held == [True, False, True]

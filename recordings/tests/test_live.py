@@ -297,7 +297,7 @@ def test_more_listeners_than_places_are_told_202_and_who_resumes_finds_a_place(s
     crowd = [cold.listen() for _ in range(2 * PLACES)]  # spread over two processes, not evenly
     told = [listener for listener in crowd if listener.status == 202]
     assert {listener.status for listener in crowd} == {202, 206}
-    assert len(crowd) - len(told) <= 2 * (PLACES - PLACES // 8)
+    assert len(crowd) - len(told) <= 2 * (PLACES - PLACES // 4), "the others are for other businesses"
     assert told[0].json()["status"] == "downloading"
     resumed = cold.listen(Range="bytes=1000-")
     assert resumed.status == 206
