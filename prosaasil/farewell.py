@@ -15,6 +15,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from prosaasil.pooled_sqlite3.base import close_kept
+
 _here = threading.local()
 _left: SimpleQueue[Any] = SimpleQueue()  # its `put` may be called from a __del__
 _closers: set[int] = set()  # the processes that have one: a fork has no threads
@@ -28,8 +30,7 @@ class _Farewell:
 
     def __del__(self) -> None:
         raw, self._connection.connection = self._connection.connection, None
-        if raw is not None:
-            _left.put(raw)
+        _left.put(raw)
 
 
 def _connected(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
@@ -43,8 +44,11 @@ def _connected(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
 
 def _close_what_is_left() -> None:
     while True:
+        raw = _left.get()
         with contextlib.suppress(Exception):  # it may have been lost long ago
-            _left.get().close()
+            if raw is not None:
+                raw.close()
+        close_kept()  # threads end where it has become quiet
 
 
 def close_with_threads() -> None:

@@ -12,7 +12,7 @@ from calls.models import CallLog, RecordingStatus
 from recordings.api.audio import EXTENSIONS, Lost, audio, put_right
 from recordings.api.base import CALL_SID, ApiView, answered, find, problems
 from recordings.api.known import KnownUser
-from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NotTried, demand_version, play_live, wanted_version
+from recordings.api.live import NO_PLACE, NOT_TRIED, Heard, NoPlace, NotTried, demand_version, play_live, wanted_version
 from recordings.api.live import is_wanted as live_is_wanted
 from recordings.api.short_way import found
 from recordings.fetch_metadata import is_from_here, is_guess
@@ -33,7 +33,7 @@ class StreamView(ApiView):
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Nobody is looked up twice, unless that was long ago: rights may have been lost while the short way waited."""
         tried = found(self.request)
-        if tried and isinstance(tried.heard, NotTried):
+        if tried and isinstance(tried.heard, NotTried | NoPlace):
             return [KnownUser(tried.user_id)]
         return super().get_authenticators()
 

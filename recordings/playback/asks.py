@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import cast
 
 from calls.models import CallLog
 from recordings.lifecycle import Answer, Ask, tell
@@ -19,6 +20,15 @@ _NOTHING_NEW = 8
 """Turns in a row that ask for nothing that is not asked for already: more of the same is not waited for."""
 
 
+class _Asker:
+    """One who waits to have asked."""
+
+    def __init__(self, row: CallLog) -> None:
+        self.row = row
+        self.answer: Answer | None = None
+        self.error: BaseException | None = None
+
+
 class Asks:
     """The askings of this process. What comes together, or while another is written, is written together.
 
@@ -28,35 +38,41 @@ class Asks:
     def __init__(self) -> None:
         self._turned = threading.Condition()
         self._writing = False
-        self._waiting: dict[int, CallLog] = {}
-        self._answers: dict[int, Answer] = {}
+        self._waiting: list[_Asker] = []
 
     def ask(self, row: CallLog) -> Answer:
-        """Ask for the download. Raises django.db.Error."""
+        """Ask for the download. Raises django.db.Error, to all who were written together."""
+        me = _Asker(row)
         with self._turned:
-            self._waiting[row.pk] = row
-            self._turned.wait_for(lambda: row.pk in self._answers or not self._writing)
-            if row.pk not in self._answers:
-                self._writing = True
-                self._turned.release()  # others add theirs, and whoever has an answer goes on with it
-                try:
-                    self._write(row)
-                finally:
-                    self._turned.acquire()
-                    self._writing = False
-                    self._turned.notify_all()
-            answer = self._answers.pop(row.pk)
-        tell(row, answer)
-        return answer
+            self._waiting.append(me)
+            self._turned.wait_for(lambda: me.answer or me.error or not self._writing)
+            mine = not (me.answer or me.error)
+            self._writing = self._writing or mine
+        if mine:
+            self._write()
+        if me.answer is None:
+            raise cast(BaseException, me.error)
+        tell(row, me.answer)
+        return me.answer
 
-    def _write(self, row: CallLog) -> None:
-        self._gather()
-        with self._turned:
-            rows, self._waiting = self._waiting, {}
-        rows[row.pk] = row  # it may have been in a write that failed
-        answers = Recording.objects.ask_each(list(rows.values()), Ask.PLAY)
-        with self._turned:
-            self._answers |= answers
+    def _write(self) -> None:
+        """For all who wait, the caller among them."""
+        together: list[_Asker] = []
+        try:
+            self._gather()
+            with self._turned:
+                together, self._waiting = self._waiting, []
+            answers = Recording.objects.ask_each(list({one.row.pk: one.row for one in together}.values()), Ask.PLAY)
+            for one in together:
+                one.answer = answers[one.row.pk]
+        except BaseException as error:
+            for one in together:
+                one.error = error
+            raise
+        finally:
+            with self._turned:
+                self._writing = False
+                self._turned.notify_all()
 
     def _gather(self) -> None:
         """Wait while requests come that ask for more."""

@@ -1,5 +1,6 @@
 """Askings of one process: what comes together is written together, and a single one waits for nobody."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -73,14 +74,49 @@ def test_nobody_is_waited_for_longer_than_said(writes: Writes, monkeypatch: pyte
     assert Asks().ask(call(1)) is Answer.ENQUEUED
 
 
-def test_a_write_that_failed_is_the_error_of_who_wrote_and_the_others_write_themselves(writes: Writes) -> None:
+def test_a_write_that_failed_is_the_error_of_all_who_were_written_together_and_of_nobody_else(writes: Writes) -> None:
     asking, writes.fails = Asks(), 1
     turns._waiting.add(-1)
     with ThreadPoolExecutor(2) as pool:
-        first, second = [pool.submit(asking.ask, call(number)) for number in (1, 2)]
+        together = [pool.submit(asking.ask, call(number)) for number in (1, 2)]
         wait_until(lambda: len(asking._waiting) == 2, 10, "both have asked")
         turns._waiting.clear()
-        ends = [each.exception(10) for each in (first, second)]
-    assert sorted(map(str, ends)) == ["None", "away"]
-    assert writes.batches[0] == {1, 2}
-    assert len(writes.batches) == 2
+        assert [str(each.exception(10)) for each in together] == ["away", "away"]
+    assert asking.ask(call(1)) is Answer.ENQUEUED
+    assert writes.batches == [{1, 2}, {1}]
+
+
+def test_who_has_been_written_for_does_not_wait_for_the_next_write(
+    writes: Writes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking, goes_on = Asks(), {1: threading.Event(), 3: threading.Event()}
+
+    def slow(_all: RecordingQuerySet, rows: Sequence[CallLog], ask: Ask) -> dict[int, Answer]:
+        goes_on[min(row.pk for row in rows)].wait(10)
+        return writes(rows, ask)
+
+    monkeypatch.setattr(RecordingQuerySet, "ask_each", slow)
+    turns._waiting.add(-1)
+    with ThreadPoolExecutor(3) as pool:
+        together = [pool.submit(asking.ask, call(number)) for number in (1, 2)]
+        wait_until(lambda: len(asking._waiting) == 2, 10, "both have asked")
+        turns._waiting.clear()
+        wait_until(lambda: not asking._waiting, 10, "they are being written")
+        later = pool.submit(asking.ask, call(3))
+        wait_until(lambda: asking._waiting, 10, "another waits")
+        goes_on[1].set()
+        assert [each.result(5) for each in together] == [Answer.ENQUEUED] * 2
+        goes_on[3].set()
+        assert later.result(10) is Answer.ENQUEUED
+    assert writes.batches == [{1, 2}, {3}]
+
+
+def test_one_recording_that_two_ask_for_is_written_once_and_answered_twice(writes: Writes) -> None:
+    asking = Asks()
+    turns._waiting.add(-1)
+    with ThreadPoolExecutor(2) as pool:
+        together = [pool.submit(asking.ask, call(7)) for _ in range(2)]
+        wait_until(lambda: len(asking._waiting) == 2, 10, "both have asked")
+        turns._waiting.clear()
+        assert [each.result(10) for each in together] == [Answer.ENQUEUED] * 2
+    assert (writes.batches, asking._waiting) == ([{7}], [])
