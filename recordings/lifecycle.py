@@ -111,7 +111,7 @@ class RecordingQuerySet(LeaseQuerySet):
         """
         answers = {}
         cold = [row for row in rows if row.recording_download_status in _COLD]
-        queued = self.filter(_theirs(cold))._queue_clicked(ask) if cold else set()
+        queued = self.filter(_theirs(cold))._queue_clicked(ask, len(cold)) if cold else set()
         _read_again([row for row in cold if row.pk not in queued])
         for row in rows:
             if row.pk in queued:
@@ -122,19 +122,20 @@ class RecordingQuerySet(LeaseQuerySet):
             answers[row.pk] = standing(row.recording_download_status, exhausted=row.recording_next_retry_at is None)
         return answers
 
-    def _queue_clicked(self, ask: Ask) -> set[int]:
-        """Queue those of these that may be; which they were."""
-        may = set(self.queueable(ask).values_list("pk", flat=True))
-        if len(may) <= 1:
-            return may if may and self.filter(pk__in=may).queue(ask, PRIORITY_CLICK) else set()
+    def _queue_clicked(self, ask: Ask, count: int) -> set[int]:
+        """Queue those of these `count` that may be; which they were.
+
+        Of many, others may be quicker with some, so they are looked at under the lock. One is looked at before: a
+        question whose answer is no takes no lock.
+        """
+        able = self.queueable(ask)  # made before SQLite's lock is taken, for which others wait
+        if count == 1:
+            may = set(able.values_list("pk", flat=True))
+            return may if may and able._queue(ask, PRIORITY_CLICK) else set()
         with transaction.atomic():
-            queued = self.filter(pk__in=may).queue(ask, PRIORITY_CLICK)
-            if queued in {0, len(may)}:
-                return may if queued else set()
-            transaction.set_rollback(True)  # others were quicker with some of them, and which is not known
-        with transaction.atomic():
-            free = set(self.queueable(ask).locked().values_list("pk", flat=True))
-            self.filter(pk__in=free).queue(ask, PRIORITY_CLICK)
+            free = set(able.locked().values_list("pk", flat=True))
+            if free:
+                able.filter(pk__in=free)._queue(ask, PRIORITY_CLICK)
         return free
 
     def queue(self, ask: Ask, priority: int = PRIORITY_BULK, *, ring: bool = True) -> int:
@@ -142,10 +143,13 @@ class RecordingQuerySet(LeaseQuerySet):
 
         `ring=False` is for a further chunk of bulk work, whose first chunk rang.
         """
+        return self.queueable(ask)._queue(ask, priority, ring=ring)
+
+    def _queue(self, ask: Ask, priority: int, *, ring: bool = True) -> int:
+        """`queue`, of a selection that is `queueable` already."""
         anew = {} if ask is Ask.PLAY else NO_COUNTS
-        rows = self.queueable(ask)  # made before SQLite's lock is taken, for which others wait
         with transaction.atomic():
-            queued = rows.locked().move(
+            queued = self.locked().move(
                 "queue",
                 RecordingStatus.QUEUED,
                 **NO_FAILURE,
