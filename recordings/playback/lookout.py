@@ -16,6 +16,8 @@ from django.db import Error, close_old_connections, connection
 
 from calls.models import CallLog
 from recordings import news
+from recordings.playback import doorbell
+from recordings.playback.doorbell import Doorbell
 
 log = logging.getLogger(__name__)
 
@@ -108,23 +110,27 @@ class Lookout:
                 os.eventfd_write(self._nudge, 1)
 
     def _run(self) -> None:
-        ear = None
+        ear, door, rings_at = None, Doorbell(), time.monotonic() + doorbell.EVERY
         try:
             ear = _listen()
             self._read_at, self._due = 0.0, time.monotonic() + LOOK_EVERY
             while watches := self._present():
+                if time.monotonic() >= rings_at:
+                    rings_at = time.monotonic() + doorbell.EVERY
+                    door.ring()
                 if time.monotonic() >= self._due:
                     ear = ear or _listen()
                     if not self._read(watches, ear) and ear:
                         ear.close()
                         ear = None
-                self._sleep(ear, _ticks(watches))
+                self._sleep(ear, min(_ticks(watches), max(0.0, rings_at - time.monotonic())))
         finally:
             try:
                 self._leave()  # first of all: nobody may wait for a lookout that does not look
             finally:
                 if ear:
                     ear.close()
+                door.leave()
                 connection.close()
 
     def _present(self) -> list[Watch]:
