@@ -95,6 +95,12 @@ def demand_file(row: CallLog | KnownRecording) -> os.stat_result:
     return found
 
 
+def demand_storage() -> None:
+    """A Problem (503) when the storage is away."""
+    with _lost():
+        default_storage().check()
+
+
 @contextmanager
 def _lost() -> Iterator[None]:
     """Only around what looks for the file: no other fault may have a recording believed lost."""

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 
 from calls.models import CallLog, RecordingStatus
-from recordings.api.audio import demand_satisfiable, file_name
+from recordings.api.audio import demand_satisfiable, demand_storage, file_name
 from recordings.lifecycle import Answer
 from recordings.playback.byte_range import RangeNotSatisfiable, parse_range
 from recordings.playback.live import Flow, feeds
@@ -66,7 +66,8 @@ def demand_version(request: HttpRequest, current: str | None) -> None:
 def play_live(request: HttpRequest, row: CallLog) -> Heard:
     """The growing audio; else it is answered as without `live`: what asking for it did, None if another has asked.
 
-    A resume is held for as long as a download may take, since a player gives up for good on anything but bytes.
+    A resume is held for as long as a download may take, since a player gives up for good on anything but bytes. Raises
+    Problem: 412, 416, and 503 where there is no storage for anything to arrive in.
     """
     resumes = _resumes(request)
     with ExitStack() as stack:
@@ -74,6 +75,8 @@ def play_live(request: HttpRequest, row: CallLog) -> Heard:
             return NO_PLACE
         feed = feeds.join(row.pk)
         stack.callback(feeds.leave, feed)
+        if feed.flow is None:
+            demand_storage()
         # Others may ask meanwhile, and are written together with this one; who waits for that needs no connection.
         give_up_connection()
         answer = feeds.ask(feed, row)

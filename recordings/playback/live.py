@@ -279,11 +279,12 @@ class Feed:
         return TICK
 
     def _release(self, token: str) -> None:
+        about = {"action": "live", "recording": self.recordings[0]}
         try:
             if Recording.objects.release(dead=[(self.recordings[0], token)]):
-                log.warning("A worker died while its recording was heard", extra={"action": "live"})
+                log.warning("A worker died while its recording was heard", extra=about)
         except Error:
-            log.warning("A dead worker's recording could not be released", exc_info=True, extra={"action": "live"})
+            log.warning("A dead worker's recording could not be released", exc_info=True, extra=about)
         finally:
             connection.close()
 

@@ -315,3 +315,17 @@ def parts_open(station: Station) -> list[str]:
             with suppress(FileNotFoundError):  # closed since it was listed
                 found.append(str(descriptor.readlink()))
     return [name for name in found if "/recordings/" in name]
+
+
+def test_without_a_storage_it_is_503_at_once_and_nothing_is_asked_for(station: Station) -> None:
+    cold = station.recording("gate-body")
+    folder = station.acme.service.var / "recordings"
+    away = folder.rename(folder.with_name("away"))
+    try:
+        listener = cold.listen()
+        assert (listener.status, listener.json()["code"]) == (503, "storage_away")
+        assert cold.status == "missing"
+    finally:
+        away.rename(folder)
+    assert cold.listen().status == 206
+    station.provider.open_gate(cold.name)
