@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from time import sleep
 
 from recordings import sidecar
 from recordings.download import adopting, audio, resuming
@@ -26,6 +27,10 @@ from recordings.models import ProviderAccount
 from recordings.reasons import Reason
 from recordings.results import Failed, Finished, Held, Whole, digest
 from recordings.storage import Part, Storage
+
+LAST_BYTES_FIRST = 0.05
+"""Seconds that a clicked recording waits to be looked through, which takes a processor: its listeners have their last
+bytes first."""
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +98,8 @@ def _download(job: Job, client: Client, storage: Storage, tell: Callable[[], Non
         raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
     part = _received(job, job.account, client, storage, tell)
     try:
+        if job.click:
+            sleep(LAST_BYTES_FIRST)
         with _verifying:
             whole = _verified(job, part)
     except BaseException as error:

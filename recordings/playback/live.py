@@ -29,8 +29,8 @@ from recordings.storage import StorageAway, default_storage
 
 log = logging.getLogger(__name__)
 
-TICK = 0.01
-"""Seconds between two looks at a growing file's size."""
+TICK, LAST_TICKS = 0.01, 0.002
+"""Seconds between two looks at a growing file's size; the shorter when its last bytes come."""
 
 _TELL_BYTES, _TELL_EVERY, _CROWD = 65536, 0.1, 32
 """How much more, or how many seconds later, listeners are told of. Each telling wakes all of them, so that each _CROWD
@@ -122,6 +122,11 @@ class Flow:
         with self._grew:
             self._broken = True
             self._grew.notify_all()
+
+    @property
+    def is_nearly_complete(self) -> bool:
+        """Whether the last of what listeners are told of comes now, and not some time."""
+        return self._size >= self.content.total - 2 * _TELL_BYTES and time.monotonic() - self._grown_at < _STILL
 
     @property
     def token(self) -> str:
@@ -276,7 +281,7 @@ class Feed:
         if flow.is_stale():
             self._over = True
             flow.break_off()
-        return TICK
+        return LAST_TICKS if flow.is_nearly_complete else TICK
 
     def _release(self, token: str) -> None:
         about = {"action": "live", "recording": self.recordings[0]}

@@ -630,3 +630,20 @@ def test_who_waits_to_ask_holds_neither_a_turn_nor_a_connection(
     monkeypatch.setattr(feeds, "ask", asks)
     play().close()
     assert done == ["gives up", "asks", "gives up"]
+
+
+def test_at_its_end_a_file_that_grows_is_looked_at_more_often_and_one_that_stands_still_is_not(
+    clock: Clock, write: Write
+) -> None:
+    part = write(1000)
+    feed, flow = on_air(clock)
+    assert feed.tick() == live.TICK
+    part.write(BODY[1000 : TOTAL - 100])
+    clock.now += 1
+    assert feed.tick() == live.LAST_TICKS
+    clock.now += 1
+    assert feed.tick() == live.TICK
+    part.write(BODY[TOTAL - 100 :])
+    feed.tick()
+    assert flow.is_complete
+    assert feed.tick() is None
