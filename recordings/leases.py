@@ -147,6 +147,8 @@ class LeaseQuerySet(QuerySet[CallLog]):
 
     def beat(self, held: Sequence[Held]) -> set[Held]:
         """Renew these leases; the answer is those that still hold. The others must stop."""
+        if not held:
+            return set()  # no lock is taken for nothing
         mine = self.filter(
             pk__in=[pk for pk, _ in held],
             recording_token__in={token for _, token in held},

@@ -270,7 +270,7 @@ class Drain:
         if monotonic() < self._next_beat:
             return
         before = monotonic()
-        held = Recording.objects.beat(list(self._jobs)) if self._jobs else set()
+        held = Recording.objects.beat(list(self._jobs))
         self._next_beat = before + BEAT_EVERY
         for lease, job in self._jobs.items():
             if lease in held:

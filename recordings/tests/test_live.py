@@ -327,5 +327,7 @@ def test_without_a_storage_it_is_503_at_once_and_nothing_is_asked_for(station: S
         assert cold.status == "missing"
     finally:
         away.rename(folder)
-    assert cold.listen().status == 206
+    back = cold.listen()
+    assert back.status == 206
     station.provider.open_gate(cold.name)
+    assert back.read() == cold.audio.body

@@ -42,8 +42,8 @@ class NaiveQueue(RecordingQuerySet):
 
     gap = staticmethod(lambda: None)
 
-    def queue(self, ask: Ask, priority: int = 0, *, ring: bool = True) -> int:
-        chosen = list(self.queueable(ask).values_list("pk", flat=True))
+    def _queue(self, ask: Ask, priority: int, *, ring: bool = True) -> int:
+        chosen = list(self.values_list("pk", flat=True))
         self.gap()
         for pk in chosen:
             CallLog.objects.filter(pk=pk).update(
