@@ -214,10 +214,11 @@ class CallLog(models.Model):
             models.Index("business", "agent", F("started_at").desc(), F("id").desc(), name="call_by_agent"),
             # The queue and what the sweep looks at: small whatever the table's size.
             models.Index(
-                F("recording_priority").desc(),
+                "recording_priority",
+                "business",
                 "recording_last_enqueue_at",
                 "id",
-                name="recording_queued",
+                name="recording_line",
                 condition=Q(recording_download_status="queued"),
             ),
             models.Index(

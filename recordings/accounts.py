@@ -1,26 +1,41 @@
 """ProviderAccount: where a business's recordings are fetched from, with whose credentials, and how gently."""
 
 import os
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Case, When
+from django.db.models import Case, F, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from calls.clock import now
 from calls.models import Business
 
+GROWS_EVERY = 2.0
+"""Seconds after which an account that was slowed down may have one more download at once."""
+
+SLOWEST = 4
+"""Downloads at once that it keeps, so that one that hangs does not hold up the others."""
+
+LONGEST_REST = 60
+"""Seconds at most for which the background downloads of an account in trouble wait."""
+
 
 class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
     """What downloads tell of an account, and what the next ones must know."""
 
+    def with_moment(self) -> Self:
+        """With `moment`, the database's time at which they were read."""
+        return self.annotate(moment=now())
+
     def with_refusal(self) -> Self:
         """With `refused_lately`: whether the provider refused the credentials less than a minute ago."""
         lately = When(broken_at__gt=now(-60), broken_at__lte=now(), then=True)  # a time to come: a clock was wrong
-        return self.annotate(refused_lately=Case(lately, default=False))
+        return self.with_moment().annotate(refused_lately=Case(lately, default=False))
 
     def paused(self) -> Self:
         """Asked to wait, for a time that can be meant; one further ahead comes from a clock that was wrong."""
@@ -56,6 +71,33 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
     def accepted(self, account: "ProviderAccount") -> int:
         """The provider took these credentials."""
         return self.as_read(account).update(broken_at=None, broken_since=None)
+
+    def slow_down(self, account: "ProviderAccount") -> int:
+        """The provider is in trouble: half as many at once; at the slowest, background downloads rest as well.
+
+        Guarded by what was read when the download was claimed, so a whole generation of failures counts once, and
+        only what was begun afterwards can slow it down further. 1 when this one counted.
+        """
+        at_once, rests = account.at_once(), account.rests
+        at_slowest = at_once <= SLOWEST
+        return self.filter(pk=account.pk, slowed_at=account.slowed_at).update(
+            slowed_to=max(min(SLOWEST, account.cap), at_once // 2),
+            slowed_at=now(),
+            rests=F("rests") + 1 if at_slowest else F("rests"),
+            rests_until=now(min(LONGEST_REST, 2 ** min(rests + 1, 8))) if at_slowest else None,
+        )
+
+    def recovered(self, account: "ProviderAccount") -> int:
+        """The provider answers again: the rest is over, and once it has grown to its cap, all is forgotten.
+
+        1 when it is forgotten.
+        """
+        mine = self.filter(pk=account.pk, slowed_at=account.slowed_at)
+        if account.at_once() >= account.cap:
+            return mine.update(slowed_to=None, slowed_at=None, rests=0, rests_until=None)
+        if account.rests:
+            mine.update(rests=0, rests_until=None)
+        return 0
 
 
 class ProviderAccount(models.Model):
@@ -99,10 +141,29 @@ class ProviderAccount(models.Model):
         help_text=_("The environment variable that holds the secret."),
     )
     secret = models.CharField(_("secret"), max_length=500, blank=True, help_text=_("Used when no variable is named."))
+    most_at_once = models.PositiveSmallIntegerField(
+        _("downloads at once"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("At most so many at the same time. Empty: as many as RECORDINGS_AT_ONCE says."),
+    )
+    bytes_per_second = models.PositiveBigIntegerField(
+        _("bytes a second"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1000)],
+        help_text=_("All its downloads together take no more. Empty: no limit of its own."),
+    )
     paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
+    slowed_to = models.PositiveSmallIntegerField(_("slowed down to"), null=True, editable=False)
+    slowed_at = models.DateTimeField(_("slowed down at"), null=True, editable=False)
+    rests = models.PositiveSmallIntegerField(_("rests in a row"), default=0, db_default=0, editable=False)
+    rests_until = models.DateTimeField(_("background rests until"), null=True, editable=False)
     broken_since = models.DateTimeField(_("refused since"), null=True, editable=False)
     broken_at = models.DateTimeField(_("last refused"), null=True, editable=False)
     refused_lately: bool  # with_refusal()
+    moment: datetime  # with_moment()
 
     objects = ProviderAccountQuerySet.as_manager()
 
@@ -128,3 +189,30 @@ class ProviderAccount(models.Model):
     def current_secret(self) -> str:
         """The secret: of the named environment variable, else the one kept here. Empty where that is not set."""
         return os.environ.get(self.secret_env, "") if self.secret_env else self.secret
+
+    @property
+    def cap(self) -> int:
+        """Downloads at once, at most."""
+        return self.most_at_once or int(settings.RECORDINGS_AT_ONCE)
+
+    def at_once(self) -> int:
+        """Downloads at once at the `moment` it was read: the cap, or on the way back to it after a slow-down.
+
+        It grows by itself with time, so that a success writes nothing. A time to come is from a clock that was wrong.
+        """
+        if self.slowed_to is None or self.slowed_at is None or self.slowed_at > self.moment:
+            return self.cap
+        grown = (self.moment - self.slowed_at).total_seconds() / GROWS_EVERY
+        return min(self.cap, self.slowed_to + int(grown))
+
+    def is_paused(self) -> bool:
+        """Whether all of it waited at that moment, because the provider had asked for it: see `paused`."""
+        return self._lasts(self.paused_until, settings.RECORDINGS_MAX_RETRY_AFTER)
+
+    def is_resting(self) -> bool:
+        """Whether its background downloads waited at that moment, because the provider was in trouble."""
+        return self._lasts(self.rests_until, LONGEST_REST)
+
+    def _lasts(self, until: datetime | None, longest: float) -> bool:
+        """One further ahead than any wait that we give comes from a clock that was wrong."""
+        return until is not None and 0 < (until - self.moment).total_seconds() <= longest

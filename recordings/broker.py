@@ -65,14 +65,14 @@ def _remove_answered_bells() -> None:
     """What a drain at work has answered needs no task, which takes three processes to find every place taken.
 
     Bells are looked at first, and rows afterwards: a bell that rings in between is not among those removed. While
-    anything waits, none is: that drain may be full, or hang.
+    anything may be begun, none is: that drain may be full, or hang.
     """
     close_old_connections()
     bells = bell.rung()
-    if not bells or Recording.objects.waiting().exists():
+    if not bells or Recording.objects.may_start():
         return
     bell.untaken().filter(pk__in=bells).delete()
-    if Recording.objects.waiting().exists():  # bulk work may have relied on one of them, and not rung
+    if Recording.objects.may_start():  # bulk work may have relied on one of them, and not rung
         with transaction.atomic():
             bell.ring()
 

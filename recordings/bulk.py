@@ -42,7 +42,7 @@ def queue_all(
     for chunk in chunks(pks):
         queued += Recording.objects.filter(pk__in=chunk).queue(ask, priority, ring=not queued)
         advance(len(chunk))
-    if queued and not bell.is_rung() and Recording.objects.waiting().exists():
+    if queued and not bell.is_rung() and Recording.objects.may_start():
         with transaction.atomic():
             bell.ring()
     return queued

@@ -5,6 +5,7 @@ Each is one conditional UPDATE; the row count is the answer. A worker whose toke
 
 import operator
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, Self, cast
@@ -19,6 +20,7 @@ from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import backoff, bell, graph, news
 from recordings.attempts import Attempt, Outcome
 from recordings.expressions import EachRow
+from recordings.governor import Turns, one_claim_at_a_time
 from recordings.reasons import Reason
 from recordings.results import Failed, Finished, Held, Whole, digest
 
@@ -54,6 +56,8 @@ def next_retry(retry_after: float | None = None) -> Case:
     ]
     return Case(*waits, default=Value(None), output_field=DateTimeField())
 
+
+_PRIORITIES = (PRIORITY_CLICK, PRIORITY_BULK)
 
 _BEGIN_ATTEMPT = """
     INSERT INTO recordings_attempt
@@ -104,26 +108,48 @@ class LeaseQuerySet(QuerySet[CallLog]):
             business__provider_account__paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER),
         )
 
-    def start(self, limit: int, *, worker: str, clicks_only: bool = False, more: bool = False) -> list[CallLog]:
-        """Claim up to `limit` waiting recordings, clicks first; each gets a lease and an Attempt of its token.
+    def may_start(self) -> bool:
+        """Whether `start` would find anything: something waits, and its account has room."""
+        return Turns().may_start(_PRIORITIES)
 
-        Chosen under the lock, so that of two who claim together each has a full haul while enough waits. `more`: the
-        caller has reason to believe that something waits, and need not look before it takes the lock.
+    def start(self, limit: int, *, worker: str, clicks_only: bool = False, more: bool = False) -> list[CallLog]:
+        """Claim up to `limit` waiting recordings: clicks first, businesses in turn, no account above its cap.
+
+        Each gets a lease and an Attempt of its token. Chosen under the lock, so that of two who claim together each
+        has a full haul while enough waits. `more`: the caller has reason to believe that something waits, and need not
+        look before it takes the lock.
         """
-        waiting = self.waiting().filter(recording_priority__gte=PRIORITY_CLICK) if clicks_only else self.waiting()
-        if not more and not waiting.exists():
+        priorities = _PRIORITIES[:1] if clicks_only else _PRIORITIES
+        if not more and not Turns().may_start(priorities):
             return []
-        waiting = waiting.order_by(F("recording_priority").desc(), "recording_last_enqueue_at", "pk")
-        if connection.features.has_select_for_update_skip_locked:
-            waiting = waiting.select_for_update(skip_locked=True, of=("self",))
         token = uuid.uuid4().hex
         with transaction.atomic():
-            chosen = list(waiting.only(*CLAIMED).annotate(claimed_at=now())[:limit])
+            one_claim_at_a_time()
+            chosen = self._chosen(limit, priorities)
             if not chosen:
                 return []
             claimed = self._claim(chosen, token)
             _begin_attempts(claimed, token, worker)
         return claimed
+
+    def _chosen(self, limit: int, priorities: Sequence[int]) -> list[CallLog]:
+        """Whose turn it is, each business's own in the order in which they were asked for."""
+        queued = self.filter(recording_download_status=RecordingStatus.QUEUED).only(*CLAIMED).annotate(claimed_at=now())
+        queued = queued.order_by("recording_last_enqueue_at", "pk")
+        if connection.features.has_select_for_update_skip_locked:
+            queued = queued.select_for_update(skip_locked=True, of=("self",))
+        chosen: list[CallLog] = []
+        turns = Turns()
+        for priority in priorities:
+            taken: Counter[int] = Counter()  # they are still queued, until all are claimed
+            while shares := turns.share(priority, limit - len(chosen)):
+                for business, share in shares.items():
+                    line = queued.filter(recording_priority=priority, business_id=business)
+                    found = list(line[taken[business] : taken[business] + share])
+                    turns.took(priority, business, share, len(found))
+                    taken[business] += len(found)
+                    chosen += found
+        return chosen
 
     def _claim(self, chosen: list[CallLog], token: str) -> list[CallLog]:
         """Put these rows, just read, under this token; those that were still to be had."""

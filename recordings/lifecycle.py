@@ -28,6 +28,9 @@ COOLDOWN = 60
 
 _COLD = {RecordingStatus.MISSING, RecordingStatus.FAILED}
 
+AT_ONCE = 500
+"""Due retries that one transaction queues: small enough that a click between two does not wait."""
+
 SILENCE = 15
 """Seconds a recording waits in the queue before the sweep rings again for it."""
 
@@ -173,24 +176,25 @@ class RecordingQuerySet(LeaseQuerySet):
     # --- the sweep's verbs
 
     def retry_due(self) -> int:
-        """Queue the failed ones whose time has come, under one bell."""
-        if not self.due().exists():
+        """Queue the failed ones whose time has come, under one bell; of very many the first AT_ONCE."""
+        first = list(self.due().order_by("recording_next_retry_at", "pk").values_list("pk", flat=True)[:AT_ONCE])
+        if not first:
             return 0
         with transaction.atomic():
-            due = self.due().locked()
+            due = self.due().filter(pk__in=first).locked()
             queued = due.move("retry_due", RecordingStatus.QUEUED, **NO_FAILURE, recording_last_enqueue_at=now())
             if queued:
                 bell.ring()
         return queued
 
     def ring_again(self) -> bool:
-        """Ring one bell if anything has waited in silence and no bell waits to be heard."""
-        silent = self.waiting().filter(
+        """Ring one bell if anything that may be begun has waited in silence and no bell waits to be heard."""
+        silent = self.filter(recording_download_status=RecordingStatus.QUEUED).filter(
             Q(recording_last_enqueue_at__lte=now(-SILENCE))
             | Q(recording_last_enqueue_at__isnull=True)
             | Q(recording_last_enqueue_at__gt=now())
         )
-        if not silent.exists() or bell.is_rung():
+        if not silent.exists() or not self.may_start() or bell.is_rung():
             return False
         with transaction.atomic():
             bell.ring()

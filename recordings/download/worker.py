@@ -20,15 +20,16 @@ from django.db import connection, connections, transaction
 
 from recordings import bell
 from recordings.announcement import announce
-from recordings.download import marks, stopping
+from recordings.download import stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
 from recordings.download.crew import Crew, Result
 from recordings.download.errors import Stalled, StorageError
+from recordings.download.marks import Marks
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
 from recordings.leases import BEAT_EVERY, CLAIMED, LEASE
-from recordings.models import ProviderAccount, Recording
+from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.results import Begun, Failed, Finished, Held
 from recordings.storage import default_storage
@@ -59,7 +60,7 @@ def drain(crew: Crew | None = None, *, linger: float = 0.0) -> int:
     with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
         ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
     # Whatever came between its last look and now found no free place, and its bell returned at once.
-    if not stopping.is_told() and Recording.objects.waiting().exists():
+    if not stopping.is_told() and Recording.objects.may_start():
         with transaction.atomic():
             bell.ring()
     return ended
@@ -83,6 +84,7 @@ def warm_up() -> None:
     """
     _client().close()
     with contextlib.suppress(DatabaseError):
+        Recording.objects.may_start()
         Recording.objects.waiting().order_by("pk").only(*CLAIMED).first()
     connections.close_all()
     gc.collect()
@@ -105,6 +107,7 @@ class Drain:
         self._jobs: dict[Held, Job] = {}
         self._unsettled: list[Result] = []
         self._announced: set[Held] = set()
+        self._marks = Marks()
         self._claim_until = monotonic() + CLAIM_FOR
         self._closing = self._database_is_away = False
         self._next_beat = monotonic() + BEAT_EVERY
@@ -206,6 +209,7 @@ class Drain:
         if stopped:
             Recording.objects.give_back(stopped)
         settled, self._unsettled = self._unsettled, []
+        self._next_look = 0.0 if not self._closing else math.inf  # an account at its cap has room again
         for job, _ in settled:  # all of them first: telling asks the database, which may go away in the middle
             self._forget(job)
         for job, result in settled:
@@ -233,14 +237,13 @@ class Drain:
         elif isinstance(result, Finished):
             level = logging.DEBUG if job.click else logging.INFO  # a click has had its line when it was enqueued
             log.log(level, "Recording downloaded", extra=about | {"action": "finish", "bytes": result.whole.bytes})
-            if job.account_row and job.account_row.broken_since and not result.adopted:
-                ProviderAccount.objects.accepted(job.account_row)
+            if job.account_row and not result.adopted:
+                self._marks.succeeded(job.account_row)
         else:
             facts = {"action": "fail", "reason": result.reason.value, "detail": result.detail}
             log.info("Recording download failed", extra=about | facts)
-            if job.account_row is None:
-                return
-            marks.note(job.account_row, result)
+            if job.account_row:
+                self._marks.failed(job.account_row, result)
 
     def _forget(self, job: Job) -> None:
         self._ended += self._jobs.pop(job.held, None) is not None

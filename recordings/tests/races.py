@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from calls.models import PRIORITY_CLICK, RecordingStatus
 from recordings.lifecycle import Answer, Ask, RecordingQuerySet
-from recordings.models import Attempt, Recording
+from recordings.models import Attempt, ProviderAccount, Recording
 from recordings.tests.rows import bells, recording
 
 T = TypeVar("T")
@@ -64,6 +64,7 @@ def each_row_is_claimed_once(recordings: RecordingQuerySet, claimers: int = 8, c
     """The check: workers that claim together until nothing waits have each row once, and one attempt for each."""
     for _ in range(count):
         recording(RecordingStatus.QUEUED, priority=PRIORITY_CLICK)
+    ProviderAccount.objects.update(most_at_once=count)
 
     def claim() -> list[int]:
         mine: list[int] = []

@@ -138,7 +138,7 @@ def test_a_database_that_goes_away_while_the_account_is_told_leaves_no_job_behin
         raise OperationalError("away")
 
     monkeypatch.setattr("recordings.download.crew.run", limited)
-    monkeypatch.setattr("recordings.models.ProviderAccountQuerySet.pause", away)
+    monkeypatch.setattr("recordings.accounts.ProviderAccountQuerySet.pause", away)
     assert drained(monkeypatch) == 3  # it ends
     assert statuses() == {"failed"}
 
@@ -258,12 +258,13 @@ def test_an_operator_hears_once_of_an_account_that_is_refused_or_paused(
 ) -> None:
     account = make_account(make_business())
     failed = Failed((1, "0" * 32), reason, permanent=False, http_status=400, retry_after=60)
+    seen = marks.Marks()
     for _ in range(3):
-        marks.note(ProviderAccount.objects.get(pk=account.pk), failed)
+        seen.failed(ProviderAccount.objects.with_refusal().get(), failed)
     told = [(record.levelname, record.getMessage(), record.business) for record in caplog.records]  # type: ignore[attr-defined]
     assert told == [("WARNING", words, account.business_id)]
     ProviderAccount.objects.update(paused_until=None, broken_since=None)
-    marks.note(ProviderAccount.objects.get(pk=account.pk), failed)
+    seen.failed(ProviderAccount.objects.with_refusal().get(), failed)
     assert len(caplog.records) == 2, "and again when it was well in between"
 
 

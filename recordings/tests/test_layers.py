@@ -33,7 +33,7 @@ LEAVES = {
 """What knows no row: each with all of ours that it may import."""
 
 HEART = ["recordings.graph", "recordings.accounts", "recordings.attempts", "recordings.announcement",
-         "recordings.leases", "recordings.lifecycle", "recordings.models",
+         "recordings.governor", "recordings.leases", "recordings.lifecycle", "recordings.models",
          "recordings.status"]  # fmt: skip
 """From the bottom up; each may import what stands before it, leaves, and calls.models."""
 
