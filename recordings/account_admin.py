@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -26,8 +27,8 @@ class ProviderAccountInline(admin.StackedInline):  # type: ignore[type-arg]
     extra = 0
     max_num = 1
     can_delete = False
-    fields = (*ProviderAccountForm.Meta.fields, "state_of_secret", "paused_until", "broken_since", "broken_at")
-    readonly_fields = ("state_of_secret", "paused_until", "broken_since", "broken_at")
+    readonly_fields = ("state_of_secret", "paused_until", "broken_since", "broken_at", "pace")
+    fields = (*ProviderAccountForm.Meta.fields, *readonly_fields)
 
     @admin.display(description=_("secret is set"))
     def state_of_secret(self, account: ProviderAccount) -> str:
@@ -42,6 +43,25 @@ class ProviderAccountInline(admin.StackedInline):  # type: ignore[type-arg]
             "The variable %(name)s is not set where the web runs; set it where ./run is started, and restart."
         )
         return words % {"name": account.secret_env}
+
+    @admin.display(description=_("at once now"))
+    def pace(self, account: ProviderAccount) -> str:
+        """How many downloads at once, and why fewer than its cap."""
+        if account.pk is None:
+            return "–"
+        account = ProviderAccount.objects.with_moment().get(pk=account.pk)
+        if account.slowed_at is None or account.at_once() == account.cap:
+            return str(account.cap)
+        words = gettext("%(now)d of %(cap)d: the provider was in trouble; it grows back by itself.")
+        if account.is_resting():
+            words = gettext(
+                "%(now)d of %(cap)d: the provider is in trouble; background downloads rest until %(until)s."
+            )
+        return words % {
+            "now": account.at_once(),
+            "cap": account.cap,
+            "until": date_format(account.rests_until, "H:i:s"),
+        }
 
 
 admin.site.unregister(Business)
@@ -81,7 +101,10 @@ class BusinessWithAccountAdmin(BusinessAdmin):
         """What was saved is tried anew: no pause and no refusal is remembered. The failed ones are the operator's."""
         super().save_related(request, form, formsets, change)
         accounts = ProviderAccount.objects.filter(business=form.instance)
-        accounts.update(paused_until=None, broken_since=None, broken_at=None)
+        accounts.update(
+            paused_until=None, broken_since=None, broken_at=None, slowed_to=None, slowed_at=None, rests=0,
+            rests_until=None,
+        )  # fmt: skip
         refused = Recording.objects.filter(
             business=form.instance, recording_download_status="failed", recording_reason=Reason.UNAUTHORISED
         ).count()

@@ -25,7 +25,9 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = ProviderAccount
-        fields: ClassVar = ["kind", "base_url", "hosts", "auth", "username", "secret_env", "secret"]
+        fields: ClassVar = [
+            "kind", "base_url", "hosts", "auth", "username", "secret_env", "secret", "most_at_once", "bytes_per_second",
+        ]  # fmt: skip
         widgets: ClassVar = {
             name: forms.TextInput(attrs={"dir": "ltr", "class": "vTextField"})  # in Hebrew too
             for name in ("base_url", "hosts", "username", "secret_env")

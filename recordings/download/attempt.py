@@ -12,6 +12,7 @@ from time import sleep
 
 from recordings import sidecar
 from recordings.download import adopting, audio, resuming
+from recordings.download.bandwidth import Bandwidth
 from recordings.download.errors import (
     Absent,
     DownloadError,
@@ -61,6 +62,7 @@ class Job:
     """The account as it was read; what the provider says of it is said of these credentials. For the main thread."""
     earlier: Mapping[str, adopting.Earlier] = field(default_factory=dict)
     last_version: int | None = None
+    bandwidth: Bandwidth | None = None
     kept: Part | None = None
     """What an interrupted attempt leaves for the next. Locked until its row is written: unlocked, it looks crashed."""
 
@@ -167,6 +169,8 @@ def _write(job: Job, body: Body, part: Part, tell: Callable[[], None]) -> None:
     transfer, head = job.transfer, part.head(audio.HEAD)
     for chunk in body.chunks():
         part.write(chunk)
+        if (wait := job.bandwidth.take(len(chunk)) if job.bandwidth else 0.0) > 0:
+            transfer.wait(threading.Event(), wait)
         if transfer.content_type is not None:
             continue
         head = (head + chunk)[: audio.HEAD]

@@ -7,6 +7,7 @@ from django.conf import settings
 from calls.models import PRIORITY_CLICK, CallLog
 from recordings.download.adopting import Earlier, earlier_attempts
 from recordings.download.attempt import Job
+from recordings.download.bandwidth import bandwidth
 from recordings.download.providers import Account
 from recordings.download.providers.http import Transfer
 from recordings.models import ProviderAccount, Recording
@@ -49,6 +50,7 @@ def _job(row: CallLog, account: ProviderAccount | None, earlier: dict[str, Earli
         account_row=account,
         earlier=earlier,
         last_version=row.recording_version,
+        bandwidth=bandwidth(account.pk, account.bytes_per_second, click=click) if account else None,
     )
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -17,6 +18,7 @@ from recordings.attempts import Attempt, Outcome
 from recordings.download import stopping, worker
 from recordings.download.adopting import sha256
 from recordings.download.places import Lock
+from recordings.lifecycle import Ask
 from recordings.models import ProviderAccount, Recording
 from recordings.results import digest
 from recordings.storage import default_storage
@@ -321,3 +323,46 @@ def test_a_fault_in_our_own_code_costs_one_attempt_and_not_the_worker(
     for row in rows:
         row.refresh_from_db()
         assert (row.recording_download_status, row.recording_reason) == ("failed", "worker_crashed")
+
+
+def test_an_account_has_never_more_at_once_than_its_cap_and_all_of_it_is_downloaded(provider: Provider) -> None:
+    business = business_of(provider)
+    ProviderAccount.objects.update(most_at_once=2)
+    provider.latency = 0.1
+    for number in range(12):
+        waiting(business, provider, f"bulk-{number:06}")
+    worker.drain()
+    assert provider.counts.most_at_once == 2
+    assert set(CallLog.objects.values_list("recording_download_status", flat=True)) == {"ready"}
+
+
+def test_a_limit_of_bytes_a_second_holds_and_so_does_the_deadline(provider: Provider, settings: Any) -> None:
+    settings.RECORDINGS_DEADLINE = 1
+    business = business_of(provider)
+    ProviderAccount.objects.update(bytes_per_second=1000)
+    row = waiting(business, provider, "call")
+    worker.drain()
+    row.refresh_from_db()
+    assert (row.recording_download_status, row.recording_reason) == ("failed", "stalled")
+    ProviderAccount.objects.update(bytes_per_second=None)
+    Recording.objects.queue(Ask.PERSON)
+    worker.drain()
+    row.refresh_from_db()
+    assert row.recording_download_status == "ready"
+
+
+def test_a_provider_that_is_down_is_asked_few_times_and_what_waits_is_not_used_up(provider: Provider) -> None:
+    business = business_of(provider)
+    rows = [waiting(business, provider, f"bulk-{number:06}") for number in range(100)]
+    provider.misbehave("*", "error-503")
+    worker.drain()
+    asked = len(provider.log())
+    assert asked < 60, "it halves until it rests"
+    assert CallLog.objects.filter(recording_download_status="queued").count() == len(rows) - asked
+
+    provider.behave()
+    CallLog.objects.update(recording_next_retry_at=now())
+    ProviderAccount.objects.update(rests_until=now())
+    Recording.objects.retry_due()
+    worker.drain()
+    assert set(CallLog.objects.values_list("recording_download_status", flat=True)) == {"ready"}

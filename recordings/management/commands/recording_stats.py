@@ -81,14 +81,21 @@ def _fates(by_business: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _troubled(accounts: QuerySet[ProviderAccount]) -> list[dict[str, Any]]:
-    """Accounts that are refused by their provider, or wait because it asked them to."""
-    paused = ProviderAccount.objects.paused().values("pk")
-    troubled = accounts.annotate(is_paused=Q(pk__in=paused)).filter(Q(is_paused=True) | Q(broken_since__isnull=False))
+    """Accounts that are refused, that were asked to wait, or whose provider was in trouble a moment ago."""
+    marked = Q(broken_since__isnull=False) | Q(paused_until__isnull=False) | Q(slowed_at__isnull=False)
+    found = accounts.filter(marked).select_related("business").annotate(moment=now())
     return [
-        {"business": slug, "business_id": pk, "refused_since": since, "paused_until": until if paused else None}
-        for slug, pk, since, until, paused in troubled.values_list(
-            "business__slug", "business_id", "broken_since", "paused_until", "is_paused"
-        )
+        {
+            "business": account.business.slug,
+            "business_id": account.business_id,
+            "refused_since": account.broken_since,
+            "paused_until": account.paused_until if account.is_paused() else None,
+            "at_once": account.at_once(),
+            "cap": account.cap,
+            "background_rests_until": account.rests_until if account.is_resting() else None,
+        }
+        for account in found
+        if account.broken_since or account.is_paused() or account.at_once() < account.cap
     ]
 
 
@@ -154,4 +161,8 @@ def _of_reason(row: dict[str, Any]) -> str:
 def _of_account(account: dict[str, Any]) -> str:
     what = [f"refused by its provider since {iso(account['refused_since'])}"] if account["refused_since"] else []
     what += [f"asked to wait until {iso(account['paused_until'])}"] if account["paused_until"] else []
+    if account["at_once"] < account["cap"]:
+        rests = account["background_rests_until"]
+        what.append(f"slowed down to {account['at_once']} of {account['cap']} at once, its provider being in trouble")
+        what += [f"background downloads rest until {iso(rests)}"] if rests else []
     return f"  {account['business']} (business={account['business_id']}): {' and '.join(what)}"
