@@ -17,9 +17,9 @@ from prosaasil.trouble import is_full
 logger = logging.getLogger("prosaasil.serve")
 
 LOOK_AGAIN = 5.0  # seconds between looks for new processes in a group that has settled
-SETTLED = 5.0  # a group that lived this many seconds is started again at once when it dies
-LONGEST_PAUSE = 10.0  # seconds between starts of a group that dies again and again
-LONGEST_SILENCE = 45.0  # seconds without a sign of life; a killed worker can take the queue's lock to its grave
+HEALTHY = 10.0  # a group that lived this many seconds is well: the pauses begin anew
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a start; each is twice the last while the group isn't well
+LONGEST_STOP = 60.0  # seconds that a process may stand stopped: another has its work long since
 KILL_PATIENCE = 2.0  # seconds that a killed group has to be gone: more is a disk that hangs
 
 
@@ -35,8 +35,11 @@ class Program:
     command: Sequence[str]
     role: str
     may_start: Callable[[], bool] = lambda: True
-    silent_for: Callable[[], float] = lambda: 0.0
-    """Seconds since its last sign of life. A group that is silent too long is started again, though nothing died."""
+    trouble: Callable[[float], str] = lambda age: ""
+    """Why a group of this age (seconds) must be started again though nothing died; empty while it is well.
+
+    Asked often: it must answer at once.
+    """
     last: bool = False
 
 
@@ -46,16 +49,25 @@ class Group:
     The leader's exit status is fetched only when all of the group is gone: until then its number can't mean another.
     """
 
-    def __init__(self, program: Program, selector: selectors.BaseSelector, started: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        selector: selectors.BaseSelector,
+        started: Callable[[str, int], None] = lambda name, leader: None,
+        restarted: Callable[[str, str], None] = lambda name, why: None,
+    ) -> None:
+        """`started` is told of each start, `restarted` why one is started again."""
         self.program = program
         self.leader: int | None = None
         self.next_moment = 0.0  # monotonic: when to start it, or to look for new processes
         self._selector = selector
-        self._on_start = started
+        self._on_start, self._on_restart = started, restarted
         self._pidfds: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+        self._stopped: dict[int, float] = {}  # since when (monotonic)
         self._changed = 0.0
         self._born = 0.0
-        self._quick_deaths = 0
+        self._pause = FIRST_PAUSE
         self._stopping = False
         self._told = False
         self._trouble = ""
@@ -74,7 +86,7 @@ class Group:
             self._leads(self._spawn())
         except OSError as error:  # no process or no memory to be had
             self.next_moment = time.monotonic() + LONGEST_PAUSE
-            self._say("A group can't be started; it is tried again", error)
+            self._say("A group of processes can't be started; it is tried again", error)
 
     def look(self, now: float) -> None:
         """Watch the processes that are new in the group: soon after a change, then less and less often."""
@@ -84,10 +96,8 @@ class Group:
         for pid in processes.descendants(self.leader) - self._pidfds.keys():
             self._watch(pid)
         self.next_moment = now + min(LOOK_AGAIN, 0.02 + (now - self._changed) / 20)
-        if now - self._born > LONGEST_SILENCE and self.program.silent_for() > LONGEST_SILENCE:
-            logger.warning("A silent group is started again", extra=self._extra("group_silent", pid=self.leader))
-            self.kill()
-            self.next_moment = now
+        if why := self._standstill(now) or self.program.trouble(now - self._born):
+            self._restart(why, pid=self.leader)
 
     def ended(self, pid: int) -> None:
         """A watched process has ended. The leader, a signal or an error: kill the rest, and have it started again."""
@@ -95,14 +105,14 @@ class Group:
             return  # it went with its group a moment ago
         process = processes.read(pid)
         status = process.exit_status if process is not None and process.zombie else None
+        name = self._names.get(pid, "a process")
         self._unwatch(pid)
         if self._stopping:
             return
         if pid != self.leader and status == 0:
             self._changed = self.next_moment = time.monotonic()  # recycled: another will take its place
             return
-        self._schedule(pid, status)
-        self.kill()
+        self._restart(f"{name}: {processes.describe_exit(status)}", pid=pid)
 
     def terminate(self) -> None:
         """Ask the leader, and it alone, to stop: a cluster whose workers get the signal too hangs."""
@@ -156,15 +166,29 @@ class Group:
         else:
             self._told, self._trouble = True, ""
 
-    def _schedule(self, pid: int, status: int | None) -> None:
-        now = time.monotonic()
-        self._quick_deaths = self._quick_deaths + 1 if now - self._born < SETTLED else 0
-        pause = min(0.125 * 2**self._quick_deaths, LONGEST_PAUSE) if self._quick_deaths else 0.0
-        self.next_moment = now + pause
-        logger.warning(
-            "A process died; its group is started again",
-            extra=self._extra("group_restarted", pid=pid, exit=processes.describe_exit(status), pause=pause),
-        )
+    def _restart(self, why: str, pid: int) -> None:
+        """End all of it, and have it started again in a while; `pid` is whose fault it was."""
+        age = time.monotonic() - self._born
+        pause = FIRST_PAUSE if age > HEALTHY else self._pause
+        self._pause = min(2 * pause, LONGEST_PAUSE)
+        facts = self._extra("group_restarted", why=why, pid=pid, age=round(age, 1), pause=pause)
+        logger.warning("A group of processes is started again", extra=facts)
+        self._on_restart(self.program.name, why)
+        self.kill()
+        self.next_moment = time.monotonic() + pause
+
+    def _standstill(self, now: float) -> str:
+        """Names the processes, in passing, and tells of one that was stopped and forgotten."""
+        for pid in self._pidfds:
+            process = processes.read(pid)
+            if process is None:
+                continue
+            self._names[pid] = process.name
+            if not process.stopped:
+                self._stopped.pop(pid, None)
+            elif now - self._stopped.setdefault(pid, now) > LONGEST_STOP:
+                return f"{process.name} ({pid}): stopped for more than {LONGEST_STOP:.0f} s"
+        return ""
 
     @staticmethod
     def _kill_session(leader: int) -> bool:
@@ -194,6 +218,8 @@ class Group:
 
     def _unwatch(self, pid: int) -> None:
         pidfd = self._pidfds.pop(pid)
+        self._names.pop(pid, None)
+        self._stopped.pop(pid, None)
         self._selector.unregister(pidfd)
         os.close(pidfd)
 

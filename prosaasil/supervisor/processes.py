@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 PROC = Path("/proc")
 
@@ -21,6 +22,7 @@ class Process:
     """A process as /proc has it; `exit_status`, as wait(2) gives it, is right for a zombie only."""
 
     pid: int
+    name: str
     parent: int
     session: int
     state: str
@@ -31,6 +33,11 @@ class Process:
         """It has ended, and its parent has not asked how."""
         return self.state in "ZX"
 
+    @property
+    def stopped(self) -> bool:
+        """It was stopped by a signal, and does nothing until it is continued. (A debugger's hold is another state.)"""
+        return self.state == "T"
+
 
 def read(pid: int) -> Process | None:
     """The process of that number, or None when there is none (proc(5), /proc/pid/stat)."""
@@ -40,9 +47,10 @@ def read(pid: int) -> Process | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command's name is in parentheses and may hold anything, parentheses too: what counts comes after the last one.
-    fields = line[line.rindex(b")") + 2 :].split()
+    name, fields = line[line.index(b"(") + 1 : line.rindex(b")")], line[line.rindex(b")") + 2 :].split()
     return Process(
         pid=pid,
+        name=name.decode(errors="replace"),
         parent=int(fields[1]),
         session=int(fields[3]),
         state=fields[0].decode(),
@@ -100,11 +108,11 @@ def kill(pid: int) -> None:
 
 
 def describe_exit(status: int | None) -> str:
-    """How a process ended, for a log: `signal 9`, `exit 1`, or `unknown`; `status` as wait(2) gives it."""
+    """How a process ended, in words for a log; `status` as wait(2) gives it, None where the parent was quicker."""
     if status is None:
-        return "unknown"
+        return "ended; only its parent knows how"
     code = os.waitstatus_to_exitcode(status)
-    return f"signal {-code}" if code < 0 else f"exit {code}"
+    return f"killed by signal {-code}" if code < 0 else f"exit {code}"
 
 
 def die_with_parent(parent: int, signum: signal.Signals) -> None:
@@ -115,6 +123,11 @@ def die_with_parent(parent: int, signum: signal.Signals) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signum)
+
+
+def call_me(name: str) -> None:
+    """Name this thread's task, the main thread's being the process's: what `ps -o comm` and `top` show (15 bytes)."""
+    _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def adopt_orphans() -> None:

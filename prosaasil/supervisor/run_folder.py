@@ -17,7 +17,7 @@ PATIENCE = 3.0  # seconds that leftovers have to end by themselves before they a
 
 
 class AlreadyServed(Exception):
-    """Another `serve` uses this data folder. `pid` is its process, 0 if unknown."""
+    """Another `serve` runs one of these groups on this data folder. `pid` is its process, 0 if unknown."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(pid)
@@ -33,19 +33,25 @@ class LeftoversStay(Exception):
 
 
 class RunFolder:
-    """The lock and the record of groups, in `folder`. One supervisor at a time holds it."""
+    """The locks and the records of these groups, in `folder`. One supervisor at a time holds a group's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, groups: Iterable[str]) -> None:
         self.folder = folder
         self.token = secrets.token_hex(16)
-        self._record = folder / "groups.json"
-        self._groups: dict[str, int] = {}
+        self._groups = sorted(groups)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the data folder; raises AlreadyServed. The lock goes with the process, however that ends."""
+        """Hold the groups of the data folder; raises AlreadyServed. A lock goes with the process, however that ends."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(self.folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.ExitStack() as locks:
+            for name in self._groups:
+                locks.enter_context(self._lock(name))
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        lock = os.open(self.folder / f"serve-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,20 +69,19 @@ class RunFolder:
 
         Raises OSError, which names the file: on a full disk.
         """
-        self._groups[name] = leader
-        text = json.dumps({"token": self.token, "sessions": sorted(self._groups.values())})
-        aside = self._record.with_suffix(".new")
+        text = json.dumps({"token": self.token, "session": leader})
+        aside = self._record(name).with_suffix(".new")
         try:
             aside.write_text(text)
-            aside.replace(self._record)
+            aside.replace(self._record(name))
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(aside)) from error
 
     def forget(self) -> None:
-        """All groups have ended. A record that stays names processes that no longer are: harmless."""
-        self._groups.clear()
-        with contextlib.suppress(OSError):
-            self._record.unlink(missing_ok=True)
+        """All groups have ended. A record that stays names a process that no longer is: harmless."""
+        for name in self._groups:
+            with contextlib.suppress(OSError):
+                self._record(name).unlink(missing_ok=True)
 
     def end_leftovers(self) -> int:
         """End what a killed `serve` left running; returns how many processes. Raises LeftoversStay.
@@ -84,26 +89,35 @@ class RunFolder:
         They are told from strangers with the same numbers by a token that only they have in their environment.
         Its leaders are asked first: the kernel did so when their parent died, and they may be giving leases back.
         """
-        try:
-            record = json.loads(self._record.read_text())
-            token, sessions = str(record["token"]), {int(session) for session in record["sessions"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
-        found = _of(token, sessions)
-        _signal((pid for pid in found if pid in sessions), signal.SIGTERM)
-        left = _wait_until_gone(token, sessions, PATIENCE if found & sessions else 0)
+        records = {record for name in self._groups if (record := self._recorded(name))}
+        found = _of(records)
+        leaders = found & {session for _, session in records}
+        _signal(leaders, signal.SIGTERM)
+        left = _wait_until_gone(records, PATIENCE if leaders else 0)
         _signal(left, signal.SIGKILL)
-        if left := _wait_until_gone(token, sessions, PATIENCE):
+        if left := _wait_until_gone(records, PATIENCE):
             raise LeftoversStay(sorted(left))
         self.forget()
         return len(found)
 
+    def _record(self, name: str) -> Path:
+        return self.folder / f"group-{name}.json"
 
-def _of(token: str, sessions: set[int]) -> set[int]:
+    def _recorded(self, name: str) -> tuple[str, int] | None:
+        """The token and the session that were written down for a group."""
+        try:
+            record = json.loads(self._record(name).read_text())
+            return str(record["token"]), int(record["session"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _of(records: set[tuple[str, int]]) -> set[int]:
     return {
         process.pid
         for process in processes.everyone()
-        if process.session in sessions
+        for token, session in records
+        if process.session == session
         and not process.zombie
         and processes.has_environment(process.pid, TOKEN_NAME, token)
     }
@@ -115,8 +129,8 @@ def _signal(pids: Iterable[int], signum: signal.Signals) -> None:
             os.kill(pid, signum)
 
 
-def _wait_until_gone(token: str, sessions: set[int], seconds: float) -> set[int]:
+def _wait_until_gone(records: set[tuple[str, int]], seconds: float) -> set[int]:
     deadline = time.monotonic() + seconds
-    while (left := _of(token, sessions)) and time.monotonic() < deadline:
+    while (left := _of(records)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left

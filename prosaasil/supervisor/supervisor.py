@@ -18,9 +18,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
-    """Runs `programs`, each as a Group; `started(name, leader)` is told of each start, `stopping()` of the first stop.
+    """Runs `programs`, each as a Group; for the main thread only.
 
-    For the main thread only.
+    `started(name, leader)` is told of each start, `restarted(name, why)` of each that was not meant, `stopping()` of
+    the first stop.
     """
 
     def __init__(
@@ -28,10 +29,11 @@ class Supervisor:
         programs: Iterable[Program],
         started: Callable[[str, int], None] = lambda name, leader: None,
         stopping: Callable[[], None] = lambda: None,
+        restarted: Callable[[str, str], None] = lambda name, why: None,
     ) -> None:
         self._on_stop = stopping
         self._selector = selectors.DefaultSelector()
-        self._groups = [Group(program, self._selector, started) for program in programs]
+        self._groups = [Group(program, self._selector, started, restarted) for program in programs]
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._told = 0.0  # when we were first told to stop (monotonic)

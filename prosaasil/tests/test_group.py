@@ -3,6 +3,7 @@
 import errno
 import os
 import selectors
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,9 +36,7 @@ def make() -> Iterator[Make]:
     made: list[Group] = []
 
     def start(code: str) -> Group:
-        group = Group(
-            Program("test", [sys.executable, "-c", code], "test"), selectors.DefaultSelector(), lambda name, pid: None
-        )
+        group = Group(Program("test", [sys.executable, "-c", code], "test"), selectors.DefaultSelector())
         group.start()
         made.append(group)
         return group
@@ -75,23 +74,49 @@ def test_the_leader_may_not_end_not_even_normally(make: Make) -> None:
     wait_until(lambda: not tended(group).running, what="the group is given up")
 
 
-def test_a_group_that_dies_again_and_again_waits_longer_each_time_up_to_a_limit(make: Make) -> None:
+def test_a_group_that_dies_again_and_again_waits_longer_each_time_and_one_that_was_well_does_not(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     group = make("pass")
-    pauses = []
-    for _ in range(8):
-        wait_until(lambda: not tended(group).running, what="the group has died")
-        pauses.append(round(group.next_moment - time.monotonic(), 1))
-        group.start()
-    assert pauses == sorted(pauses)
-    assert pauses[0] <= 0.5
-    assert pauses[-1] == pytest.approx(group_module.LONGEST_PAUSE, abs=0.3)
+
+    def deaths(count: int) -> Iterator[float]:
+        for _ in range(count):
+            wait_until(lambda: not tended(group).running, what="the group has died")
+            yield caplog.records[-1].pause  # type: ignore[attr-defined]
+            group.start()
+
+    assert list(deaths(6)) == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    monkeypatch.setattr(group_module, "HEALTHY", 0.0)
+    assert list(deaths(2)) == [0.5, 0.5]
 
 
-def test_a_group_that_had_settled_is_started_again_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_module, "SETTLED", 0.0)
-    group = make("pass")
-    wait_until(lambda: not tended(group).running, what="the group has died")
-    assert group.next_moment <= time.monotonic()
+def test_the_one_line_of_a_restart_names_the_process_and_what_it_died_of(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    restarts = []
+    name = "from prosaasil.supervisor.processes import call_me; call_me('pusher')"
+    group = make(f"import time; {name}; time.sleep(60)")
+    group._on_restart = lambda name, why: restarts.append((name, why))
+    leader = group.leader
+    assert leader is not None
+    wait_until(lambda: tended(group)._names.get(leader) == "pusher", what="it has its name")
+    os.kill(leader, 9)
+    wait_until(lambda: not tended(group).running, what="the group is given up")
+    [line] = caplog.records
+    assert line.getMessage() == "A group of processes is started again"
+    assert (line.why, line.group) == ("pusher: killed by signal 9", "test")  # type: ignore[attr-defined]
+    assert restarts == [("test", "pusher: killed by signal 9")]
+
+
+def test_a_process_that_stays_stopped_is_ended_with_its_group(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_module, "LONGEST_STOP", 0.2)
+    group = make("import time; time.sleep(60)")
+    restarts: list[str] = []
+    group._on_restart = lambda name, why: restarts.append(why)
+    assert group.leader is not None
+    os.kill(group.leader, signal.SIGSTOP)
+    wait_until(lambda: not tended(group).running, what="the group is given up")
+    assert "stopped for more than" in restarts[0]
 
 
 def test_a_child_knows_its_role_and_has_a_session_of_its_own(make: Make) -> None:
@@ -111,20 +136,18 @@ def test_a_killed_group_leaves_neither_process_nor_exit_status_behind(make: Make
     assert processes.read(leader) is None
 
 
-def test_a_group_that_is_silent_too_long_is_started_again_though_nothing_died(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("prosaasil.supervisor.group.LONGEST_SILENCE", 0.2)
+def test_a_group_in_trouble_is_started_again_though_nothing_died(make: Make) -> None:
     group = make("import time; time.sleep(60)")
-    leader = group.leader
+    leader, ages, restarts = group.leader, list[float](), list[tuple[str, str]]()
     assert leader is not None
-    wait_until(lambda: time.monotonic() - group._born > 0.3, what="it had its time to speak")
-    assert tended(group).running, "it speaks"
-    group.program = replace(group.program, silent_for=lambda: 1.0)
+    assert tended(group).running
+    group._on_restart = lambda name, why: restarts.append((name, why))
+    group.program = replace(group.program, trouble=lambda age: ages.append(age) or "it does nothing")  # type: ignore[func-returns-value]
     group.look(time.monotonic())
     assert not group.running
     assert processes.in_session(leader) == []
-    assert group.next_moment <= time.monotonic()
+    assert restarts == [("test", "it does nothing")]
+    assert 0 <= ages[0] < 60
 
 
 def full(*_args: object, **_options: object) -> None:

@@ -76,6 +76,48 @@ def test_a_killed_cluster_process_takes_its_group_with_it_and_all_of_it_comes_ba
     wait_until(lambda: not zombies_of(running.pid), what="every exit status has been fetched")
 
 
+def test_each_process_is_called_what_it_does(running: Service) -> None:
+    names = sorted(
+        process.name
+        for member in (*whole_cluster(running), *whole_web(running))
+        if (process := processes.read(member.pid)) is not None
+    )
+    workers = ["web", "web-worker", "web-worker", "worker", "worker", "worker"]
+    assert names == sorted(["cluster", "sentinel", "monitor", "pusher", *workers])
+
+
+def test_web_and_cluster_may_be_served_apart_on_one_data_folder(service: StartService) -> None:
+    web = service("--only", "web", start=False)
+    web.start(wait=False)
+    whole(web, "web", 3)
+    cluster = service("--only", "cluster", like=web, start=False)
+    cluster.start(wait=False)
+    whole(cluster, "cluster", 7)
+    assert web.group("cluster") == cluster.group("web") == []
+    again = service("--only", "web", like=web, start=False)
+    again.start(wait=False)
+    assert again.exit_status() == 3
+    cluster.stop()
+    assert cluster.members() == []
+    assert len(whole(web, "web", 3)) == 3
+
+
+@pytest.mark.once
+def test_a_cluster_that_only_stands_still_is_started_again(service: StartService) -> None:
+    with Provider(auth="none") as provider:
+        running = service(environment={"RECORDINGS_ALLOW_PRIVATE_HOSTS": provider.address})
+        acme = customer(running, provider)
+        before = whole_cluster(running)
+        sentinel = next(member for member in before if member.parent == before[0].pid)
+        workers = [m.pid for m in before if m.parent == sentinel.pid and processes.read(m.pid).name == "worker"]  # type: ignore[union-attr]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        acme.import_recordings({"CA1": "hello"})
+        acme.request("POST", "/api/recordings/CA1/download", {})
+        wait_until(lambda: acme.statuses() == {"ready": 1}, 90, "another cluster has downloaded it")
+        assert "none was begun for" in running.log()
+
+
 def test_a_second_serve_on_the_same_data_folder_is_refused_and_says_which_process_runs(
     running: Service, service: StartService
 ) -> None:
@@ -99,7 +141,7 @@ def test_a_taken_port_is_an_error_before_anything_is_started(service: StartServi
         refused.start(wait=False)
         assert refused.exit_status() == 3
     assert f"Can't listen on 127.0.0.1:{refused.port}" in refused.log()
-    assert not (refused.var / "run" / "groups.json").exists()
+    assert not (refused.var / "run" / "group-web.json").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
@@ -108,7 +150,7 @@ def test_a_stop_ends_every_process_and_exits_0(service: StartService, how: signa
     stopped.stop(how)
     assert stopped.exit_status() == 0
     assert stopped.members() == []
-    assert not (stopped.var / "run" / "groups.json").exists()
+    assert not (stopped.var / "run" / "group-web.json").exists()
 
 
 def test_a_stop_during_the_start_leaves_nothing(service: StartService) -> None:
@@ -161,7 +203,7 @@ def test_what_a_killed_serve_could_not_end_is_ended_by_the_next(service: StartSe
 
 def test_a_stranger_with_a_remembered_number_is_left_alone(service: StartService) -> None:
     started = service(start=False)
-    (started.var / "run" / "groups.json").write_text(f'{{"token": "of another", "sessions": [{os.getsid(0)}]}}')
+    (started.var / "run" / "group-web.json").write_text(f'{{"token": "of another", "session": {os.getsid(0)}}}')
     started.start()
     started.stop()
     assert not gone(os.getpid()), "this test's own session was remembered"

@@ -1,12 +1,15 @@
 """django-q2's cluster, with drains that are told of a stop."""
 
+import multiprocessing
 import signal
 from importlib import import_module
+from multiprocessing.util import register_after_fork
 from typing import Any
 
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as StockCommand
 
+from prosaasil.supervisor.processes import call_me
 from recordings import bell
 from recordings.download import stopping, worker
 
@@ -38,6 +41,8 @@ class Command(StockCommand):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or SIGINT."""
         stopping.forget()
+        call_me("cluster")
+        register_after_fork(self, _call_it_what_it_does)
         import_module(bell.DRAIN.rpartition(".")[0])  # the workers would each load it, at their first bell
         worker.warm_up()
         cluster = TellingCluster()
@@ -48,3 +53,9 @@ class Command(StockCommand):  # type: ignore[misc]
             # Stay in our own code while it runs, so that the exit is as orderly after SIGTERM as after its end.
             cluster.sentinel.join()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _call_it_what_it_does(_anchor: object) -> None:
+    """In each process that multiprocessing forks: django-q2's sentinel, worker, monitor or pusher."""
+    target = getattr(multiprocessing.current_process(), "_target", None)
+    call_me(getattr(target, "__name__", "cluster").lower())

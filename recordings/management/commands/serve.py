@@ -27,12 +27,12 @@ from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
 from prosaasil.supervisor.sweeper import Sweeper
-from recordings import bell
 from recordings.management.command import PlainCommand
 from recordings.management.commands.prepare import in_words, unapplied_migrations
 from recordings.models import Recording
+from recordings.watch import ClusterWatch
 
-ENVIRONMENT = 3  # exit status: something on this machine is not as it must be
+USAGE, ENVIRONMENT = 2, 3  # exit statuses: a wrong call; something on this machine is not as it must be
 BURST = 5.0  # seconds at most that the address is kept back for the first downloads to be logged
 FIRST_STEPS = """
 This database has no business yet. In another terminal:
@@ -63,6 +63,11 @@ class Command(PlainCommand):
             default=False,
             help="load demo data and run a demo provider; on loopback only, since its passwords are public",
         )
+        parser.add_argument(
+            "--only",
+            choices=["web", "cluster"],
+            help="run this part alone: for machines of its own, or to restart one and leave the other",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Refuse what can't work, end what was left behind, prepare, serve. Exit 3 says what to put right."""
@@ -71,14 +76,17 @@ class Command(PlainCommand):
                 f"The demo's passwords are public, so it serves this machine only: {elsewhere} is refused. "
                 f"Leave {elsewhere.partition('=')[0]} out, or use --no-demo."
             )
-        run_folder = RunFolder(Path(settings.RUN_DIR))
+        if options["demo"] and options["only"]:
+            raise CommandError("The demo needs all of it: leave --only or --demo out.", returncode=USAGE)
+        parts = [options["only"]] if options["only"] else ["web", "cluster"]
+        run_folder = RunFolder(Path(settings.RUN_DIR), [*parts, "demo"] if options["demo"] else parts)
         try:
             with in_words(), run_folder.held():
                 run_folder.end_leftovers()
-                with ports.hold(settings.BIND, settings.PORT):
+                with ports.hold(settings.BIND, settings.PORT) if "web" in parts else contextlib.nullcontext():
                     demo_port = _allow_demo_provider() if options["demo"] else None
                     words = self._prepare(options, demo_port)
-                    self._serve(run_folder, demo_port, words)
+                    self._serve(run_folder, parts, demo_port, words)
         except AlreadyServed as error:
             raise _unfit(
                 f"Process {error.pid} already serves the data folder {settings.PROSAASIL_VAR}. Stop it first, or set "
@@ -110,14 +118,18 @@ class Command(PlainCommand):
             connections.close_all()
             self.stdout.flush()
 
-    def _serve(self, run_folder: RunFolder, demo_port: int | None, words: str) -> None:
+    def _serve(self, run_folder: RunFolder, parts: list[str], demo_port: int | None, words: str) -> None:
         os.environ[TOKEN_NAME] = run_folder.token
-        sweeper = Sweeper(import_string("recordings.tasks.sweep"))
+        watch = ClusterWatch()
+        sweeper = Sweeper(partial(_sweep_and_look, watch))
         stopping = partial(self._say, "Stopping …")
-        supervisor = Supervisor(_programs(demo_port), started=run_folder.remember, stopping=stopping)
+        programs = [program for program in _programs(watch, demo_port) if program.name in {*parts, "demo"}]
+        supervisor = Supervisor(programs, started=run_folder.remember, stopping=stopping)
         self._say("Starting …")
-        threading.Thread(target=self._announce, args=(words,), daemon=True).start()
-        sweeper.start()
+        if "web" in parts:
+            threading.Thread(target=self._announce, args=(words,), daemon=True).start()
+        if "cluster" in parts:
+            sweeper.start()
         gone = supervisor.run()
         sweeper.stop(patience=0.5)
         if gone:
@@ -165,10 +177,15 @@ def _about_the_demo(port: int) -> str:
     return "\n".join([f"Demo logins, each with the password {PASSWORD}:", *lines, ""])
 
 
-def _programs(demo_port: int | None) -> list[Program]:
+def _sweep_and_look(watch: ClusterWatch) -> None:
+    import_string("recordings.tasks.sweep")()
+    watch.look()
+
+
+def _programs(watch: ClusterWatch, demo_port: int | None) -> list[Program]:
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     web = Program("web", [*manage, "web"], "web")
-    cluster = Program("cluster", [*manage, "qcluster"], "cluster", silent_for=bell.silent_for)
+    cluster = Program("cluster", [*manage, "qcluster"], "cluster", trouble=watch.trouble)
     if demo_port is None:
         return [web, cluster]
     command = [*manage, "demo_provider", "--port", str(demo_port)]

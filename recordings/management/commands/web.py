@@ -13,7 +13,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
-from prosaasil.supervisor.processes import die_with_parent
+from prosaasil.supervisor.processes import call_me, die_with_parent
 
 BACKLOG = 2048  # connections that wait to be accepted, in each worker
 KILL_AFTER = 3  # seconds that requests under way have to end when we stop: `serve` waits 4
@@ -36,9 +36,11 @@ class Command(BaseCommand):
         gc.collect()
         gc.freeze()  # or the workers' first collection would copy every page they share
         main = os.getpid()
+        call_me("web")
 
         def load(*args: Any, **kwargs: Any) -> Callable[..., Any]:
             die_with_parent(main, signal.SIGKILL)
+            call_me("web-worker")
             return application
 
         Granian(

@@ -1,0 +1,87 @@
+"""When `serve` gives a cluster up though nothing of it has died."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls.clock import now
+from calls.models import CallLog
+from recordings import bell
+from recordings.models import Attempt, ProviderAccount, Recording
+from recordings.tests.rows import QUEUED, pass_time, recording
+from recordings.watch import CHILDHOOD, SILENCE, STANDSTILL, ClusterWatch
+
+pytestmark = pytest.mark.django_db
+
+GROWN_UP = CHILDHOOD + 1
+
+
+@pytest.fixture(autouse=True)
+def alive(settings: Any, tmp_path: Path) -> Path:
+    """The pusher's sign of life, just given."""
+    settings.RUN_DIR = tmp_path
+    sign = bell.sign_of_life()
+    sign.touch()
+    return sign
+
+
+def verdict(looks: int = 2) -> str:
+    watch = ClusterWatch()
+    for _ in range(looks):
+        watch.look()
+    return watch.trouble(GROWN_UP)
+
+
+def waiting_for_long() -> None:
+    recording(QUEUED)
+    pass_time(2 * STANDSTILL)
+
+
+def test_a_queue_without_a_sign_of_life_is_given_up_at_the_second_look(alive: Path) -> None:
+    os.utime(alive, times=(time.time() - SILENCE - 5,) * 2)
+    assert verdict(looks=1) == ""
+    assert "no sign of life for 25 s" in verdict()
+
+
+def test_what_waits_while_nobody_begins_gives_the_cluster_up(alive: Path) -> None:
+    waiting_for_long()
+    assert "none was begun" in verdict()
+
+
+def test_a_cluster_that_begins_something_is_well_however_much_waits() -> None:
+    waiting_for_long()
+    begun = recording(QUEUED)
+    Recording.objects.filter(pk=begun.pk).start(1, worker="w")
+    CallLog.objects.filter(recording_download_status="downloading").update(recording_lease_until=now(30))
+    assert Attempt.objects.count() == 1
+    assert verdict() == ""
+
+
+def test_what_must_wait_says_nothing_against_the_cluster(settings: Any) -> None:
+    waiting_for_long()
+    ProviderAccount.objects.update(paused_until=now(60))
+    assert verdict() == "", "its account was asked to wait"
+    ProviderAccount.objects.update(paused_until=None)
+    settings.RECORDINGS_SLOTS = 4
+    held = [recording(QUEUED) for _ in range(3)]
+    for row in held:
+        Recording.objects.filter(pk=row.pk).start(1, worker="w")
+    Attempt.objects.update(started_at=now(-60))
+    assert verdict() == "", "all slots are taken"
+
+
+def test_a_young_cluster_is_given_time_and_an_old_verdict_is_forgotten(
+    alive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(alive, times=(time.time() - SILENCE - 5,) * 2)
+    watch = ClusterWatch()
+    watch.look()
+    watch.look()
+    assert watch.trouble(CHILDHOOD - 1) == ""
+    assert watch.trouble(GROWN_UP) != ""
+    alive.touch()
+    watch.look()
+    assert watch.trouble(GROWN_UP) == ""

@@ -1,0 +1,75 @@
+"""Whether the cluster of this machine works, as `serve` sees it: nothing need have died for nothing to go on.
+
+A worker that dies with the queue's lock leaves the others waiting for ever; a monitor that hangs acknowledges nothing;
+a drain that hangs keeps its place. What they have in common: the queue is silent, or recordings wait and none is begun.
+"""
+
+import math
+from time import monotonic
+
+from django.conf import settings
+from django.db.models import Q
+
+from calls.clock import now
+from recordings import bell
+from recordings.models import Attempt, Recording
+
+SILENCE = 20.0
+"""Seconds without a sign of life of the queue's pusher, which gives one each second."""
+
+STANDSTILL = 10
+"""Seconds in which no attempt was begun, though something waits that may be."""
+
+CHILDHOOD = 20.0
+"""Seconds that a cluster has to begin."""
+
+_FORGOTTEN = 15.0  # seconds after which a verdict says nothing any more: its thread may hang on the database
+
+
+class ClusterWatch:
+    """Looked at by the sweeping thread, which may ask the database; asked by the supervisor, which may not wait."""
+
+    def __init__(self) -> None:
+        self._verdict, self._suspicion, self._found_at = "", "", 0.0
+
+    def look(self) -> None:
+        """Judge, by two looks in a row. Raises django.db.Error: without a database the cluster can't be judged."""
+        self._verdict, before, self._suspicion = "", self._suspicion, ""
+        kind, words = _found()
+        self._suspicion = kind
+        if kind and kind == before:
+            self._verdict, self._found_at = words, monotonic()
+
+    def trouble(self, age: float) -> str:
+        """Why a cluster of this age, in seconds, must be started again; empty while it is well."""
+        if age < CHILDHOOD or monotonic() - self._found_at > _FORGOTTEN:
+            return ""
+        return self._verdict
+
+
+def _found() -> tuple[str, str]:
+    may_start = Recording.objects.may_start()  # first: it shows that the database answers
+    silent = bell.silent_for()
+    if silent > SILENCE:
+        return "silent", f"its queue gave no sign of life for {silent:.0f} s"
+    if may_start and _nothing_is_begun():
+        return "still", f"recordings wait, and none was begun for {STANDSTILL} s"
+    return "", ""
+
+
+def _nothing_is_begun() -> bool:
+    """Whether something has waited for a while, slots are free, and nobody begins. A time to come counts as past."""
+    old = Q(recording_last_enqueue_at__lte=now(-STANDSTILL)) | Q(recording_last_enqueue_at__gt=now())
+    queued = Recording.objects.filter(recording_download_status="queued")
+    held = Recording.objects.filter(recording_download_status="downloading")
+    return (
+        queued.filter(old | Q(recording_last_enqueue_at=None)).exists()
+        and held.count() < settings.RECORDINGS_SLOTS * 3 // 4
+        and not 0 <= _since_the_last_attempt() < STANDSTILL
+    )
+
+
+def _since_the_last_attempt() -> float:
+    """Seconds since the newest attempt was begun; infinite when there was none."""
+    newest = Attempt.objects.order_by("-pk").annotate(moment=now()).values_list("started_at", "moment").first()
+    return (newest[1] - newest[0]).total_seconds() if newest else math.inf
