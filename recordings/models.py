@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from calls.clock import now
 from calls.models import Business, CallLog
+from recordings.alarms.record import Alarm, AlarmMessage
 from recordings.attempts import Attempt, Outcome
 from recordings.lifecycle import RecordingQuerySet
 
-__all__ = ["Attempt", "Outcome", "ProviderAccount", "Recording"]
+__all__ = ["Alarm", "AlarmMessage", "Attempt", "Outcome", "ProviderAccount", "Recording"]
 
 
 class RecordingManager(models.Manager["Recording"].from_queryset(RecordingQuerySet)):  # type: ignore[misc]

@@ -26,7 +26,7 @@ from prosaasil.supervisor import ports
 from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
-from prosaasil.supervisor.sweeper import Sweeper
+from prosaasil.supervisor.sweeper import Sweeper, Watch
 from recordings import bell
 from recordings.management.command import PlainCommand
 from recordings.management.commands.prepare import in_words, unapplied_migrations
@@ -113,17 +113,21 @@ class Command(PlainCommand):
     def _serve(self, run_folder: RunFolder, demo_port: int | None, words: str) -> None:
         os.environ[TOKEN_NAME] = run_folder.token
         sweeper = Sweeper(import_string("recordings.tasks.sweep"))
+        watch = Watch(import_string("recordings.tasks.look"))
         stopping = partial(self._say, "Stopping …")
         supervisor = Supervisor(_programs(demo_port), started=run_folder.remember, stopping=stopping)
         self._say("Starting …")
         threading.Thread(target=self._announce, args=(words,), daemon=True).start()
         sweeper.start()
+        watch.start()
         gone = supervisor.run()
+        watch.tell_to_stop()
         sweeper.stop(patience=0.5)
         if gone:
             run_folder.forget()
             self._say("Stopped.")
-        if sweeper.is_alive():  # in the middle of a slow statement: the database rolls it back
+        # In the middle of a slow statement, which the database rolls back; or of a message, which is sent again.
+        if sweeper.is_alive() or watch.is_alive():
             os._exit(0)
 
     def _announce(self, words: str) -> None:
