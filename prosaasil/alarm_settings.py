@@ -45,7 +45,7 @@ def mail_server(name: str) -> dict[str, Any]:
             raise ValueError
     except (ValueError, ImproperlyConfigured) as error:
         may_be = "smtp://host:25, smtp+tls://user:password@host:587 (STARTTLS) or smtp+ssl://user:password@host:465"
-        raise wrong(name, f"{scheme}://…", may_be) from error  # it may hold a password
+        raise wrong(name, _scheme_only(value), may_be) from error  # it may hold a password
     del config["EMAIL_FILE_PATH"]
     config["EMAIL_PORT"] = config["EMAIL_PORT"] or _PORTS[scheme]
     return {setting: "" if found is None else found for setting, found in config.items()}
@@ -62,8 +62,8 @@ def webhook(name: str) -> str:
     except ValueError:
         good = False
     if value and not good:
-        shown = value.partition("://")[0] + "://…"  # addresses of webhooks are often secret
-        raise wrong(name, shown, "an https address without a user name, or http://127.0.0.1:PORT/…")
+        may_be = "an https address without a user name, or http://127.0.0.1:PORT/…"
+        raise wrong(name, _scheme_only(value), may_be)  # addresses of webhooks are often secret
     return value
 
 
@@ -73,6 +73,11 @@ def token(name: str) -> str:
     if not _TOKEN.fullmatch(value):
         raise wrong(name, "…", "letters, digits and signs of ASCII, without spaces")
     return value
+
+
+def _scheme_only(value: str) -> str:
+    scheme, mark, _rest = value.partition("://")
+    return f"{scheme}://…" if mark else "…"
 
 
 def _is_mail_address(address: str) -> bool:
