@@ -33,9 +33,11 @@ def mail_address(name: str, default: str) -> str:
     return value
 
 
-def mail_server(name: str) -> dict[str, Any]:
-    """Django's EMAIL_… settings; EMAIL_HOST is empty when it is unset."""
+def mail_server(name: str, needed_by: str) -> dict[str, Any]:
+    """Django's EMAIL_… settings; EMAIL_HOST is empty when it is unset, which it may be unless `needed_by` is set."""
     value = text(name)
+    if not value and text(needed_by):
+        raise ImproperlyConfigured(f"{needed_by} needs a mail server: set {name}, such as smtp://localhost:25.")
     if not value:
         return {"EMAIL_HOST": ""}
     scheme = value.partition("://")[0]

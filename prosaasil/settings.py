@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from prosaasil import alarm_settings as alarms
@@ -210,12 +209,9 @@ WEB_THREADS = env.integer("WEB_THREADS", 192, 8, 2000)
 WEB_SHORT_THREADS = min(32, WEB_THREADS // 4)  # kept for short answers while long ones wait
 
 # Who is told of alarms: nobody needs to be, the log has them all.
-mail_server = alarms.mail_server("EMAIL_URL")
-globals().update(mail_server)  # EMAIL_HOST and its like
 ALARM_MAIL_TO = alarms.mail_addresses("ALARM_MAIL_TO")
+globals().update(alarms.mail_server("EMAIL_URL", needed_by="ALARM_MAIL_TO"))  # EMAIL_HOST and its like
 ALARM_MAIL_FROM = alarms.mail_address("ALARM_MAIL_FROM", f"prosaasil@{env.host_of(PUBLIC_URL)}")
-if ALARM_MAIL_TO and not mail_server["EMAIL_HOST"]:
-    raise ImproperlyConfigured("ALARM_MAIL_TO needs a mail server: set EMAIL_URL, such as smtp://localhost:25.")
 ALARM_WEBHOOK = alarms.webhook("ALARM_WEBHOOK")
 ALARM_WEBHOOK_TOKEN = alarms.token("ALARM_WEBHOOK_TOKEN")
 

@@ -165,7 +165,7 @@ def test_these_failures_are_no_alarm(ended: list[Ended]) -> None:
 @pytest.mark.parametrize("ended", [
     MANY,
     [Ended(FAILED, 12, Reason.STALLED), Ended(CRASHED, 8)],
-    [Ended(DONE, 500, "", "large"), *MANY],
+    [Ended(DONE, 30, "", "large"), *MANY],
     [Ended(DONE, 10), Ended(FAILED, 11, Reason.CUT_SHORT), Ended(FAILED, 11, Reason.STORAGE_ERROR, "beta")],
 ], ids=["more than a fifth", "crashes count", "one small business", "spread over businesses"])  # fmt: skip
 def test_these_failures_are_one_alarm(ended: list[Ended]) -> None:
@@ -175,13 +175,13 @@ def test_these_failures_are_one_alarm(ended: list[Ended]) -> None:
 
 
 def test_the_alarm_names_the_counts_the_reason_and_who_is_hit() -> None:
-    attempts(DONE, 500, slug="large")
+    attempts(DONE, 30, slug="large")
     for each in MANY:
         attempts(*each)
     attempts(FAILED, 5, Reason.STALLED, "beta")
     [trouble] = conditions.rising_failures()
     assert trouble.words == (
-        "Of 595 downloads that ended in the last 15 minutes 25 failed, most of them as provider_error. "
+        "Of 125 downloads that ended in the last 15 minutes 25 failed, most of them as provider_error. "
         "Businesses of which more than a fifth failed: acme."
     )
     assert "--reason provider_error" in trouble.do

@@ -59,6 +59,7 @@ def test_an_alarm_is_told_once_in_each_way_and_then_the_all_clear(
     ]  # fmt: skip
 
 
+@pytest.mark.once
 def test_what_was_over_and_comes_back_is_told_again(account: ProviderAccount, hook: Receiver) -> None:
     for _ in range(2):
         refuse(account)
@@ -68,6 +69,7 @@ def test_what_was_over_and_comes_back_is_told_again(account: ProviderAccount, ho
     assert hook.told == [RAISED, CLEARED, RAISED, CLEARED]
 
 
+@pytest.mark.once
 def test_without_any_setting_there_is_one_line_in_the_log_for_each(
     account: ProviderAccount, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +122,7 @@ def test_what_is_well_at_one_look_only_is_not_over(account: ProviderAccount, hoo
     assert hook.told == [RAISED]
 
 
+@pytest.mark.once
 def test_two_looks_at_the_same_moment_count_as_one(account: ProviderAccount, hook: Receiver) -> None:
     refuse(account)
     look_after(0, 1, 1)
@@ -227,6 +230,7 @@ def test_what_was_over_before_it_could_be_told_is_told_in_its_order(
     assert mails.subjects == [f"[prosaasil] {about}", f"[prosaasil] Over: {about}"]
 
 
+@pytest.mark.once
 def test_a_way_that_does_not_answer_is_tried_once_a_look(hook: Receiver) -> None:
     for slug in ("acme", "beta", "gamma"):
         refuse(business(slug).provider_account)
@@ -238,6 +242,7 @@ def test_a_way_that_does_not_answer_is_tried_once_a_look(hook: Receiver) -> None
     assert sorted(body["business"] for _, _, body in hook.posts[1:]) == ["acme", "beta", "gamma"]
 
 
+@pytest.mark.once
 def test_a_recipient_that_is_refused_holds_nobody_else_up(account: ProviderAccount, mails: MailServer) -> None:
     for company, address in ((account.business, "gone@example.org"), (business("beta"), "here@example.org")):
         manager = make_manager(company)
@@ -288,6 +293,7 @@ def test_a_crash_between_sending_and_writing_sends_a_second_time_and_no_third(
 # --- who is told what
 
 
+@pytest.mark.once
 def test_a_refused_account_is_told_to_the_managers_of_that_business_in_words_for_them(
     account: ProviderAccount, mails: MailServer, settings: Settings
 ) -> None:
@@ -312,6 +318,7 @@ def test_a_refused_account_is_told_to_the_managers_of_that_business_in_words_for
     assert "/admin/" not in text
 
 
+@pytest.mark.once
 def test_a_mail_says_what_what_to_do_and_since_when_and_asks_for_no_answer(
     account: ProviderAccount, mails: MailServer, settings: Settings
 ) -> None:
@@ -328,6 +335,7 @@ def test_a_mail_says_what_what_to_do_and_since_when_and_asks_for_no_answer(
     assert f"{settings.PUBLIC_URL}/admin/recordings/alarm/{Alarm.objects.get().pk}/change/" in text
 
 
+@pytest.mark.once
 def test_a_business_s_name_makes_no_header(account: ProviderAccount, mails: MailServer) -> None:
     Business.objects.update(name="Acme\r\nBcc: everybody@example.org")
     refuse(account)
@@ -338,6 +346,7 @@ def test_a_business_s_name_makes_no_header(account: ProviderAccount, mails: Mail
     assert mail["Subject"].endswith("Acme Bcc: everybody@example.org")
 
 
+@pytest.mark.once
 def test_a_webhook_gets_json_with_the_token_and_is_followed_nowhere(
     account: ProviderAccount, hook: Receiver, settings: Settings
 ) -> None:
@@ -372,6 +381,7 @@ def test_alarms_are_in_the_language_of_the_settings(
     assert "הספק מסרב לפרטי הגישה של Acme" in mail.get_content()
 
 
+@pytest.mark.once
 def test_who_was_not_told_of_an_alarm_is_not_told_that_it_is_over(
     account: ProviderAccount, hook: Receiver, mails: MailServer, settings: Settings
 ) -> None:
@@ -407,6 +417,7 @@ def test_what_ended_long_ago_is_forgotten(account: ProviderAccount, hook: Receiv
     assert [alarm.raised_at for alarm in Alarm.objects.all()] == [None]
 
 
+@pytest.mark.once
 def test_a_mail_server_that_says_nothing_is_given_a_few_seconds(
     account: ProviderAccount, mails: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
