@@ -221,10 +221,12 @@ def test_what_was_over_before_it_could_be_told_is_told_in_its_order(
         pass
     mail_goes_to(mails, settings)
     refuse(account)
-    look_after(0, 30, 30)
+    look_after(0, 30, 30, 60, 300)  # the next try is in 15 minutes
     accept(account)
-    look_after(30, 70)
+    look_after(30)
     with mail_server(mails):
+        look_after(70, 30)
+        assert (Alarm.objects.open().count(), mails.subjects) == (0, []), "no all-clear of what nobody was told of"
         look_after(900, 30)
     about = "The provider refuses the account: Acme"
     assert mails.subjects == [f"[prosaasil] {about}", f"[prosaasil] Over: {about}"]
