@@ -14,7 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 _PREFIX = re.compile("/([A-Za-z0-9_-]+/)+")
 
 
-def _wrong(name: str, value: str, may_be: str) -> ImproperlyConfigured:
+def wrong(name: str, value: str, may_be: str) -> ImproperlyConfigured:
+    """The error that stops the start."""
     return ImproperlyConfigured(f"{name}={value!r} can't be used. It may be {may_be}.")
 
 
@@ -27,7 +28,7 @@ def choice(name: str, default: str, *choices: str) -> str:
     """One of `choices`."""
     value = text(name, default)
     if value not in choices:
-        raise _wrong(name, value, "one of " + ", ".join(choices))
+        raise wrong(name, value, "one of " + ", ".join(choices))
     return value
 
 
@@ -36,7 +37,7 @@ def boolean(name: str, default: bool) -> bool:
     value = text(name, "1" if default else "0")
     known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if value.lower() not in known:
-        raise _wrong(name, value, "1 or 0")
+        raise wrong(name, value, "1 or 0")
     return known[value.lower()]
 
 
@@ -48,7 +49,7 @@ def integer(name: str, default: int, low: int, high: int) -> int:
     except ValueError:
         number = low - 1
     if not low <= number <= high:
-        raise _wrong(name, value, f"a whole number from {low} to {high}")
+        raise wrong(name, value, f"a whole number from {low} to {high}")
     return number
 
 
@@ -58,7 +59,7 @@ def hosts(name: str) -> frozenset[str]:
     for entry in entries:
         host, _, port = entry.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise _wrong(name, entry, "a comma-separated list of host:port")
+            raise wrong(name, entry, "a comma-separated list of host:port")
     return frozenset(entries)
 
 
@@ -90,7 +91,7 @@ def url(name: str, default: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise _wrong(name, value, "an address such as https://calls.example.org")
+        raise wrong(name, value, "an address such as https://calls.example.org")
     return value
 
 
@@ -98,7 +99,7 @@ def prefix(name: str) -> str:
     """The beginning of paths, such as /_recordings/; empty when unset."""
     value = text(name)
     if value and not _PREFIX.fullmatch(value):
-        raise _wrong(name, value, "empty, or a path that starts and ends with a slash, such as /_recordings/")
+        raise wrong(name, value, "empty, or a path that starts and ends with a slash, such as /_recordings/")
     return value
 
 
@@ -120,9 +121,9 @@ def database(name: str, default: str) -> dict[str, Any]:
     try:
         config = dict(environ.Env.db_url_config(value))
     except Exception as error:
-        raise _wrong(name, shown, may_be) from error
+        raise wrong(name, shown, may_be) from error
     if config.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
-        raise _wrong(name, shown, may_be)
+        raise wrong(name, shown, may_be)
     return config
 
 

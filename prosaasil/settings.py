@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from prosaasil import alarm_settings as alarms
 from prosaasil import environment as env
 from prosaasil.logs import logging_config
 
@@ -208,6 +209,13 @@ RECORDINGS_ACCEL = env.prefix("RECORDINGS_ACCEL")  # where nginx, the only way i
 WEB_WORKERS = env.integer("WEB_WORKERS", 2, 1, 64)
 WEB_THREADS = env.integer("WEB_THREADS", 192, 8, 2000)
 WEB_SHORT_THREADS = min(32, WEB_THREADS // 4)  # kept for short answers while long ones wait
+
+# Who is told of alarms: nobody needs to be, the log has them all.
+ALARM_MAIL_TO = alarms.mail_addresses("ALARM_MAIL_TO")
+globals().update(alarms.mail_server("EMAIL_URL", needed_by="ALARM_MAIL_TO"))  # EMAIL_HOST and its like
+ALARM_MAIL_FROM = alarms.mail_address("ALARM_MAIL_FROM", f"prosaasil@{env.host_of(PUBLIC_URL)}")
+ALARM_WEBHOOK = alarms.webhook("ALARM_WEBHOOK")
+ALARM_WEBHOOK_TOKEN = alarms.token("ALARM_WEBHOOK_TOKEN")
 
 LOG_FORMAT = env.choice("LOG_FORMAT", "console", "console", "json")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from calls.admin import CallColumns, ReadOnlyAdmin, isolated, moment_of
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import account_admin, queue_admin  # noqa: F401  (they register themselves)
+from recordings import account_admin, alarm_admin, queue_admin  # noqa: F401  (they register themselves)
 from recordings.attempt_admin import AttemptInline, in_words
 from recordings.bulk import ask_all, chunks
 from recordings.lifecycle import Answer, Ask

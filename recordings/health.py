@@ -70,7 +70,8 @@ def _storage() -> None:
         raise Unwell("cannot be written to")
 
 
-def _workers() -> None:
+def workers() -> None:
+    """The cluster gave a sign of life lately, and writes to the storage that we read. Raises Unwell."""
     sign = bell.sign_of_life()
     try:
         silent = abs(time.time() - sign.stat().st_mtime)  # one from the future is no sign of life either
@@ -91,4 +92,4 @@ def _our_storage() -> str:
         return ""
 
 
-_CHECKS: dict[str, Callable[[], None]] = {"database": _database, "storage": _storage, "workers": _workers}
+_CHECKS: dict[str, Callable[[], None]] = {"database": _database, "storage": _storage, "workers": workers}

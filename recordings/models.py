@@ -7,10 +7,11 @@ from django.utils.translation import gettext_lazy as _
 
 from calls.models import CallLog
 from recordings.accounts import ProviderAccount
+from recordings.alarms.record import Alarm, AlarmMessage
 from recordings.attempts import Attempt, Outcome
 from recordings.lifecycle import RecordingQuerySet
 
-__all__ = ["Attempt", "Outcome", "ProviderAccount", "Recording"]
+__all__ = ["Alarm", "AlarmMessage", "Attempt", "Outcome", "ProviderAccount", "Recording"]
 
 
 class RecordingManager(models.Manager["Recording"].from_queryset(RecordingQuerySet)):  # type: ignore[misc]

@@ -7,7 +7,7 @@ def create(**kwargs: Any) -> None:
     """Make or correct the schedules. `next_run` is left alone: a restart must not put a run off."""
     from django_q.models import Schedule
 
-    for name in ("sweep", "clean_up"):
+    for name in ("sweep", "clean_up", "look"):
         wanted = {
             "func": f"recordings.tasks.{name}",
             "schedule_type": Schedule.MINUTES,

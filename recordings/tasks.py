@@ -1,5 +1,6 @@
 """What django-q2 runs, by name. Each fetches nothing, decides nothing: it delegates and returns a number."""
 
+from recordings.alarms import looking
 from recordings.download import sweeping, worker
 
 
@@ -16,3 +17,8 @@ def sweep() -> int:
 def clean_up() -> int:
     """Remove what nothing refers to any more. How many files and records."""
     return sweeping.clean_up()
+
+
+def look() -> int:
+    """Look whether an alarm is to be raised or cleared, and tell. How many were, and how many messages were sent."""
+    return looking.look()

@@ -1,8 +1,9 @@
-"""A thread that puts right, every few seconds, what was left behind."""
+"""Threads that do something again and again: put right what was left behind, look for alarms."""
 
 import logging
 import threading
 from collections.abc import Callable
+from typing import ClassVar
 
 from django.db import close_old_connections, connection
 
@@ -15,8 +16,12 @@ class Sweeper(threading.Thread):
     A thread, because a slow database must not keep the supervisor from its groups.
     """
 
+    label: ClassVar = "sweep"
+    failed: ClassVar = "The sweep failed; it is tried again"
+    recovered: ClassVar = "The sweep works again"
+
     def __init__(self, sweep: Callable[[], object], interval: float = 5.0) -> None:
-        super().__init__(name="sweeper", daemon=True)
+        super().__init__(name=f"{self.label}er", daemon=True)
         self._sweep = sweep
         self._interval = interval
         self._stopping = threading.Event()
@@ -37,14 +42,29 @@ class Sweeper(threading.Thread):
         except Exception as error:
             seen, self._last_error = self._last_error, repr(error)
             if seen != self._last_error:
-                logger.exception("The sweep failed; it is tried again", extra={"action": "sweep_failed"})
+                logger.exception(self.failed, extra={"action": f"{self.label}_failed"})
         else:
             if self._last_error is not None:
-                logger.warning("The sweep works again", extra={"action": "sweep_recovered"})
+                logger.warning(self.recovered, extra={"action": f"{self.label}_recovered"})
             self._last_error = None
+
+    def tell_to_stop(self) -> None:
+        """No further sweep; waits for nothing."""
+        self._stopping.set()
 
     def stop(self, patience: float) -> None:
         """No further sweep; waits up to `patience` seconds for the one that runs."""
-        self._stopping.set()
+        self.tell_to_stop()
         if self.is_alive():
             self.join(patience)
+
+
+class Watch(Sweeper):
+    """Looks for alarms. A thread apart, because a mail server that does not answer must not keep the sweep waiting."""
+
+    label = "look"
+    failed = "Alarms can't be looked for; it is tried again"
+    recovered = "Alarms are looked for again"
+
+    def __init__(self, look: Callable[[], object], interval: float = 30.0) -> None:
+        super().__init__(look, interval)

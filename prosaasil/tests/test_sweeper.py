@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from prosaasil.supervisor.sweeper import Sweeper
+from prosaasil.supervisor.sweeper import Sweeper, Watch
 
 pytestmark = pytest.mark.django_db
 
@@ -44,3 +44,33 @@ def test_an_error_is_logged_once_however_often_it_comes_back(caplog: pytest.LogC
         ("ERROR", "The sweep failed; it is tried again"),
         ("WARNING", "The sweep works again"),
     ]
+
+
+def test_a_look_that_hangs_holds_up_neither_the_sweep_nor_the_stop() -> None:
+    looking, go_on, swept = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        looking.set()
+        go_on.wait(60)
+
+    watch, sweeper = Watch(hang, interval=0.01), Sweeper(swept.release, interval=0.01)
+    watch.start()
+    sweeper.start()
+    assert looking.wait(10)
+    assert swept.acquire(timeout=10)
+    watch.tell_to_stop()
+    sweeper.stop(patience=10)
+    assert (watch.is_alive(), watch.daemon, sweeper.is_alive()) == (True, True, False)
+    go_on.set()
+    watch.join(10)
+    assert not watch.is_alive()
+
+
+def test_what_keeps_alarms_from_being_looked_for_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise OSError("disk")
+
+    watch = Watch(fail)
+    for _ in range(3):
+        watch.sweep_once()
+    assert [record.getMessage() for record in caplog.records] == ["Alarms can't be looked for; it is tried again"]

@@ -105,13 +105,14 @@ def bells() -> int:
 def pass_time(seconds: float, row: CallLog | None = None) -> None:
     """Let time pass for this recording and its attempts, or for all: every time they keep moves into the past."""
     only = {} if row is None else {"pk": row.pk}
-    _older(CallLog, seconds, **only)
-    _older(Attempt, seconds, **({} if row is None else {"recording_id": row.pk}))
+    older(CallLog, seconds, **only)
+    older(Attempt, seconds, **({} if row is None else {"recording_id": row.pk}))
     if row is None:
-        _older(ProviderAccount, seconds)
+        older(ProviderAccount, seconds)
 
 
-def _older(model: type[Model], seconds: float, **only: int) -> None:
+def older(model: type[Model], seconds: float, **only: int) -> None:
+    """Every time that these rows keep moves into the past."""
     times = [field.attname for field in model._meta.concrete_fields if isinstance(field, DateTimeField)]
     back = {name: F(name) - timedelta(seconds=seconds) for name in times}
     model._default_manager.filter(**only).update(**back)

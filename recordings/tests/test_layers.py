@@ -32,9 +32,9 @@ LEAVES = {
 }  # fmt: skip
 """What knows no row: each with all of ours that it may import."""
 
-HEART = ["recordings.graph", "recordings.accounts", "recordings.attempts", "recordings.announcement",
-         "recordings.governor", "recordings.leases", "recordings.lifecycle", "recordings.models",
-         "recordings.status"]  # fmt: skip
+HEART = ["recordings.graph", "recordings.accounts", "recordings.alarms.record", "recordings.attempts",
+         "recordings.announcement", "recordings.governor", "recordings.leases", "recordings.lifecycle",
+         "recordings.models", "recordings.status"]  # fmt: skip
 """From the bottom up; each may import what stands before it, leaves, and calls.models."""
 
 WINGS = ("recordings.download", "recordings.playback")

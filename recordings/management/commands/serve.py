@@ -26,7 +26,7 @@ from prosaasil.supervisor import ports
 from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
-from prosaasil.supervisor.sweeper import Sweeper
+from prosaasil.supervisor.sweeper import Sweeper, Watch
 from recordings.management.command import PlainCommand
 from recordings.management.commands.prepare import in_words, unapplied_migrations
 from recordings.models import Recording
@@ -122,6 +122,7 @@ class Command(PlainCommand):
         os.environ[TOKEN_NAME] = run_folder.token
         watch = ClusterWatch()
         sweeper = Sweeper(partial(_sweep_and_look, watch))
+        alarms = Watch(import_string("recordings.tasks.look"))
         stopping = partial(self._say, "Stopping …")
         programs = [program for program in _programs(watch, demo_port) if program.name in {*parts, "demo"}]
         supervisor = Supervisor(programs, started=run_folder.remember, stopping=stopping)
@@ -130,12 +131,15 @@ class Command(PlainCommand):
             threading.Thread(target=self._announce, args=(words,), daemon=True).start()
         if "cluster" in parts:
             sweeper.start()
+            alarms.start()
         gone = supervisor.run()
+        alarms.tell_to_stop()
         sweeper.stop(patience=0.5)
         if gone:
             run_folder.forget()
             self._say("Stopped.")
-        if sweeper.is_alive():  # in the middle of a slow statement: the database rolls it back
+        # In the middle of a slow statement, which the database rolls back; or of a message, which is sent again.
+        if sweeper.is_alive() or alarms.is_alive():
             os._exit(0)
 
     def _announce(self, words: str) -> None:

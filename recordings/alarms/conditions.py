@@ -1,0 +1,209 @@
+"""What can be wrong, one function each: what it found, or None where it can't tell now (an alarm then stays as it is).
+
+They look at rows, at the storage of this machine and at its workers' sign of life, and change nothing.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from calls.clock import now
+from calls.models import PRIORITY_CLICK
+from recordings import health
+from recordings.alarms.record import AlarmName
+from recordings.models import Attempt, Outcome, ProviderAccount, Recording
+from recordings.reasons import Reason
+from recordings.storage import StorageAway, default_storage
+
+LOW = 2
+"""Times RECORDINGS_MIN_FREE_BYTES: with less the disk is nearly full, and downloads still go on."""
+
+CLICK_WAITS = 60
+"""Seconds after which a click that is still queued has waited too long."""
+
+WINDOW, FEWEST, SHARE = 900, 20, 0.2
+"""Failures are many when at least FEWEST, and more than this SHARE, of the attempts that ended in the last WINDOW
+seconds failed. Of all businesses together, or of one: a small one's must not vanish among the others'."""
+
+COUNTED = [
+    Reason.PROVIDER_ERROR, Reason.UNREACHABLE, Reason.STALLED, Reason.CUT_SHORT, Reason.STORAGE_FULL,
+    Reason.STORAGE_ERROR, Reason.WORKER_CRASHED,
+]  # fmt: skip
+"""Failures for now that something must have caused. Not `not_yet`, which is a provider's normal answer to haste; not
+`rate_limited`, which the account's pause handles; not `unauthorised`, which has an alarm of its own."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong: what, in words; what to do; whose (None: everybody's); since when, where known."""
+
+    words: str
+    do: str
+    business_id: int | None = None
+    since: datetime | None = None
+
+
+def refused_accounts() -> list[Trouble]:
+    """One for each business whose provider refuses its credentials."""
+    refused = ProviderAccount.objects.filter(broken_since__isnull=False).select_related("business")
+    return [_refused(account) for account in refused.order_by("business_id")]
+
+
+def _refused(account: ProviderAccount) -> Trouble:
+    facts = {"business": str(account.business), "slug": account.business.slug}
+    words = _(
+        "The provider refuses the credentials of %(business)s (401 or 403). Its new recordings are not downloaded; "
+        "those that are ready still play."
+    )
+    do = _(
+        "Correct the secret, in its variable (then restart) or in the admin. Then run: manage.py "
+        "retry_failed_recordings --business %(slug)s --reason unauthorised"
+    )
+    return Trouble(words % facts, do % facts, account.business_id, account.broken_since)
+
+
+def storage_away() -> list[Trouble]:
+    """The marker file can't be opened: the disk is not mounted, or may not be read."""
+    storage = default_storage()
+    try:
+        storage.check()
+    except StorageAway:
+        words = _("The folder of the recordings, %(folder)s, is away: its marker file can't be opened. Nothing plays.")
+        do = _(
+            "Mount it. Nothing is lost meanwhile; afterwards: manage.py retry_failed_recordings --reason storage_error"
+        )
+        return [Trouble(words % {"folder": storage.root}, do)]
+    return []
+
+
+def storage_low() -> list[Trouble] | None:
+    """Less than LOW times what must stay free."""
+    storage = default_storage()
+    try:
+        storage.check()
+        disk = os.statvfs(storage.root)
+    except (StorageAway, OSError):
+        return None
+    free = disk.f_bavail * disk.f_frsize
+    if free >= LOW * storage.min_free_bytes:
+        return []
+    facts = {"folder": storage.root, "free": _megabytes(free), "wanted": _megabytes(storage.min_free_bytes)}
+    words = _("The disk of %(folder)s has %(free)s MB free. Below %(wanted)s MB downloads stop.")
+    if free < storage.min_free_bytes:
+        words = _("The disk of %(folder)s has %(free)s MB free, less than %(wanted)s MB: downloads have stopped.")
+    do = _(
+        "Make room on that file system, but delete no recording by hand. If downloads had stopped: manage.py "
+        "retry_failed_recordings --reason storage_full"
+    )
+    return [Trouble(words % facts, do)]
+
+
+def storage_read_only() -> list[Trouble] | None:
+    """A small file can't be written there, although there is room."""
+    storage = default_storage()
+    try:
+        storage.check()
+        if os.statvfs(storage.root).f_bavail == 0:
+            return None
+    except (StorageAway, OSError):
+        return None
+    if storage.writable():
+        return []
+    words = _(
+        "The folder of the recordings, %(folder)s, can't be written to. Nothing new is downloaded; the rest plays."
+    )
+    do = _(
+        "Make it writable for the user of the service (a file system that had an error is often mounted read-only: see "
+        "dmesg). Then: manage.py retry_failed_recordings --reason storage_error"
+    )
+    return [Trouble(words % {"folder": storage.root}, do)]
+
+
+def silent_workers() -> list[Trouble]:
+    """No sign of life, or they write to another storage than this process sees."""
+    try:
+        health.workers()
+    except health.Unwell as error:
+        words = _("The workers are not well: %(what)s. Nothing new is downloaded; what is ready plays.")
+        do = _(
+            "`serve` starts them again by itself. If a minute has not helped, restart the service, and read its log."
+        )
+        return [Trouble(words % {"what": error}, do)]
+    return []
+
+
+def rising_failures() -> list[Trouble]:
+    """Too many attempts failed lately, for reasons that lie with a provider, the network or us."""
+    ended = Attempt.objects.filter(
+        ended_at__gt=now(-WINDOW), outcome__in=[Outcome.READY, Outcome.ADOPTED, Outcome.FAILED, Outcome.CRASHED]
+    ).order_by()
+    failed = ended.filter(Q(outcome=Outcome.CRASHED) | Q(outcome=Outcome.FAILED, reason__in=COUNTED))
+    bad = failed.count()
+    if bad < FEWEST:
+        return []
+    hit = _hit_businesses(ended, failed)
+    if not hit and not _many(bad, ended.count()):
+        return []
+    # Crashed ones have no reason, and their workers can't say why.
+    reasons = failed.values_list("reason").annotate(count=Count("pk")).order_by("-count", "reason")
+    reason = reasons[0][0] or Reason.WORKER_CRASHED.value
+    facts = {"failed": bad, "ended": ended.count(), "reason": reason, "hit": ", ".join(hit) or "-"}
+    words = _(
+        "Of %(ended)d downloads that ended in the last 15 minutes %(failed)d failed, most of them as %(reason)s. "
+        "Businesses of which more than a fifth failed: %(hit)s."
+    )
+    do = _(
+        "See the reasons: manage.py recording_stats, and the list of attempts in the admin. Once the cause is mended: "
+        "manage.py retry_failed_recordings --reason %(reason)s"
+    )
+    return [Trouble(words % facts, do % facts)]
+
+
+def _hit_businesses(ended: QuerySet[Attempt], failed: QuerySet[Attempt]) -> list[str]:
+    """The slugs of those of which many failed. Successes are counted only where there were enough failures."""
+    slug = "recording__business__slug"
+    failures = dict(failed.values_list(slug).annotate(count=Count("pk")).filter(count__gte=FEWEST))
+    theirs = ended.filter(**{f"{slug}__in": list(failures)}) if failures else ended.none()
+    return sorted(
+        name for name, count in theirs.values_list(slug).annotate(count=Count("pk")) if _many(failures[name], count)
+    )
+
+
+def _many(failed: int, ended: int) -> bool:
+    return failed >= FEWEST and failed > SHARE * ended
+
+
+def waiting_clicks() -> list[Trouble]:
+    """Somebody clicked, and the download has not begun; not while the provider itself asked to wait."""
+    count = Recording.objects.waiting().filter(
+        recording_priority__gte=PRIORITY_CLICK, recording_last_enqueue_at__lte=now(-CLICK_WAITS)
+    ).count()  # fmt: skip
+    if not count:
+        return []
+    words = ngettext(
+        "%(count)d recording that somebody clicked has been waiting for more than a minute.",
+        "%(count)d recordings that somebody clicked have been waiting for more than a minute.",
+        count,
+    )
+    do = _("See manage.py recording_stats and /readyz. If the workers are well and all busy, raise RECORDINGS_SLOTS.")
+    return [Trouble(words % {"count": count}, do)]
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1_000_000:.0f}"
+
+
+CONDITIONS: dict[AlarmName, Callable[[], list[Trouble] | None]] = {
+    AlarmName.ACCOUNT_REFUSED: refused_accounts,
+    AlarmName.STORAGE_AWAY: storage_away,
+    AlarmName.STORAGE_LOW: storage_low,
+    AlarmName.STORAGE_READ_ONLY: storage_read_only,
+    AlarmName.WORKERS_SILENT: silent_workers,
+    AlarmName.FAILURES_RISING: rising_failures,
+    AlarmName.CLICKS_WAITING: waiting_clicks,
+}
