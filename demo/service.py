@@ -24,7 +24,7 @@ MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 MARK = "PROSAASIL_SERVICE"
 """In the environment of all processes of a service, whatever becomes of their parents: tells them from all others."""
 
-OURS = ("PROSAASIL_", "RECORDINGS_", "DATABASE_URL", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_")
+OURS = ("PROSAASIL_", "RECORDINGS_", "DATABASE_URL", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_", "METRICS_")
 """Names that start so are not passed on: a service has the settings it is given, not those of who starts it."""
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
 from prosaasil.supervisor.sweeper import Sweeper
-from recordings import bell
+from recordings import bell, counting
 from recordings.management.command import PlainCommand
 from recordings.management.commands.prepare import in_words, unapplied_migrations
 from recordings.models import Recording
@@ -75,6 +75,7 @@ class Command(PlainCommand):
         try:
             with in_words(), run_folder.held():
                 run_folder.end_leftovers()
+                counting.begin(settings.RUN_DIR / "metrics", anew=True)
                 with ports.hold(settings.BIND, settings.PORT):
                     demo_port = _allow_demo_provider() if options["demo"] else None
                     words = self._prepare(options, demo_port)
