@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from django.conf import settings
+
 from recordings.reasons import Reason
 from recordings.tally import Tally
 
@@ -110,11 +112,19 @@ def restarted(group: str, why: str) -> None:
     RESTARTS.add(group if group in _GROUPS else "other", why if why in _WHYS else "other")
 
 
-def begin(folder: Path, *, anew: bool = False) -> None:
-    """Keep what this process and its forks count in `folder`; `anew` removes what stands there. Never raises."""
-    _tally.begin(folder, anew=anew)
+def folder() -> Path:
+    """Where the processes of this machine keep what they count."""
+    return Path(settings.RUN_DIR) / "metrics"
 
 
-def total(folder: Path) -> list[float]:
+def begin(*, anew: bool = False) -> None:
+    """Keep what this process and its forks count; `anew` forgets what was counted before. Never raises.
+
+    Without it, as in commands, counts are kept in memory and nobody sees them.
+    """
+    _tally.begin(folder(), anew=anew)
+
+
+def total() -> list[float]:
     """What all processes together have counted, by place. A folder that can't be read counts as empty."""
-    return _tally.total(folder)
+    return _tally.total(folder())

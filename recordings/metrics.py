@@ -96,7 +96,7 @@ def _escaped(value: str) -> str:
 
 
 def _counted() -> Iterator[Family]:
-    totals = counting.total(settings.RUN_DIR / "metrics")
+    totals = counting.total()
     for each in counting.ALL:
         if isinstance(each, counting.Counter):
             samples = [("", dict(zip(each.labels, of, strict=True)), totals[cell]) for of, cell in each.cells.items()]

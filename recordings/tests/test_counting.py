@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.db import transaction
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from calls.clock import now
 from recordings import counting, graph
@@ -23,11 +23,12 @@ Counted = Callable[..., float]
 
 
 @pytest.fixture
-def counted(tmp_path: Path) -> Iterator[Counted]:
+def counted(settings: Settings, tmp_path: Path) -> Iterator[Counted]:
     """How much a counter says, by its labels, since the test began."""
     counting._tally.after_fork()
-    counting.begin(tmp_path / "metrics")
-    yield lambda counter, *labels: counting.total(tmp_path / "metrics")[counter.cells[labels]]
+    settings.RUN_DIR = tmp_path / "run"
+    counting.begin()
+    yield lambda counter, *labels: counting.total()[counter.cells[labels]]
     counting._tally.close()
 
 
@@ -54,10 +55,10 @@ def test_labels_that_were_not_foreseen_cost_nobody_anything(counted: Counted) ->
     assert sum(counted(counting.ANSWERS, *labels) for labels in counting.ANSWERS.cells) == 0
 
 
-def test_seconds_fall_into_the_first_bound_that_holds_them(counted: Counted, tmp_path: Path) -> None:
+def test_seconds_fall_into_the_first_bound_that_holds_them(counted: Counted) -> None:
     counting.SECONDS.add(0.05, 0.1, 0.3)
     counting.SECONDS.add(4000)
-    totals = counting.total(tmp_path / "metrics")
+    totals = counting.total()
     filled = {place: totals[cell] for place, cell in enumerate(counting.SECONDS.cells) if totals[cell]}
     assert filled == {0: 2, 2: 1, 12: 1}
     assert totals[counting.SECONDS.sum] == pytest.approx(4000.45)
@@ -80,7 +81,7 @@ def test_each_click_is_counted_by_its_answer(
 
 @pytest.mark.django_db
 def test_each_end_of_an_attempt_is_counted_once_with_its_bytes_and_seconds(
-    counted: Counted, tmp_path: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    counted: Counted, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     ready, failed, back = recording(DOWNLOADING), recording(DOWNLOADING), recording(DOWNLOADING)
     done = replace(finished(held(ready)), seconds=1.5)
@@ -92,7 +93,7 @@ def test_each_end_of_an_attempt_is_counted_once_with_its_bytes_and_seconds(
     assert counted(counting.ATTEMPTS, "ready", "") == 1
     assert counted(counting.ATTEMPTS, "failed", "cut_short") == 1
     assert counted(counting.ATTEMPTS, "given_back", "") == 1
-    seconds = counting.total(tmp_path / "metrics")[counting.SECONDS.sum]
+    seconds = counting.total()[counting.SECONDS.sum]
     assert seconds == 1.5
     assert counted(counting.BYTES, "ready") == done.whole.bytes
     assert counted(counting.BYTES, "failed") == 70

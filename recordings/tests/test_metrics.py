@@ -32,7 +32,7 @@ def _machine(settings: Settings, tmp_path: Path, storage: Path) -> Iterator[None
     (settings.RUN_DIR / "cluster.alive").touch()
     settings.METRICS_TOKEN = TOKEN
     counting._tally.after_fork()
-    counting.begin(settings.RUN_DIR / "metrics")
+    counting.begin()
     yield
     counting._tally.close()
 

@@ -59,7 +59,7 @@ from pathlib import Path
 from recordings import counting
 
 folder = Path(sys.argv[1])
-counting.begin(folder)
+counting._tally.begin(folder)
 counting.RESTARTS.add("web", "died")
 
 def child():
@@ -87,7 +87,7 @@ for _ in range(3):
     for each in together:
         kill(*each)
 counting.RESTARTS.add("web", "died")
-counted = counting.total(folder)[counting.RESTARTS.cells["web", "died"]]
+counted = counting._tally.total(folder)[counting.RESTARTS.cells["web", "died"]]
 print(json.dumps([counted, one_by_one, len(os.listdir(folder))]))
 """
 

@@ -4,7 +4,6 @@ import signal
 from importlib import import_module
 from typing import Any
 
-from django.conf import settings
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as StockCommand
 
@@ -39,7 +38,7 @@ class Command(StockCommand):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or SIGINT."""
         stopping.forget()
-        counting.begin(settings.RUN_DIR / "metrics")
+        counting.begin()
         import_module(bell.DRAIN.rpartition(".")[0])  # the workers would each load it, at their first bell
         worker.warm_up()
         cluster = TellingCluster()

@@ -75,7 +75,7 @@ class Command(PlainCommand):
         try:
             with in_words(), run_folder.held():
                 run_folder.end_leftovers()
-                counting.begin(settings.RUN_DIR / "metrics", anew=True)
+                counting.begin(anew=True)
                 with ports.hold(settings.BIND, settings.PORT):
                     demo_port = _allow_demo_provider() if options["demo"] else None
                     words = self._prepare(options, demo_port)

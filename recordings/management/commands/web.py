@@ -36,7 +36,7 @@ class Command(BaseCommand):
         _ = get_resolver().url_patterns  # imports every view now, not in the first request of each worker
         gc.collect()
         gc.freeze()  # or the workers' first collection would copy every page they share
-        counting.begin(settings.RUN_DIR / "metrics")
+        counting.begin()
         main = os.getpid()
 
         def load(*args: Any, **kwargs: Any) -> Callable[..., Any]:
