@@ -45,7 +45,12 @@ def test_the_file_of_a_dead_one_is_taken_over_with_what_stands_in_it(tmp_path: P
 
 def test_threads_lose_no_count(tmp_path: Path) -> None:
     one = counting_in(tmp_path)
-    threads = [threading.Thread(target=lambda: [one.add({0: 1}) for _ in range(500)]) for _ in range(8)]
+
+    def count() -> None:
+        for _ in range(500):
+            one.add({0: 1})
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

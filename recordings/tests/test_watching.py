@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,11 +93,9 @@ def test_what_all_processes_did_is_counted_once_and_survives_their_deaths(acme: 
     last = {"WATCH4": names.pop("WATCH4")}
     download(acme, names, times=3)
 
-    def all_told() -> Scrape | None:  # a worker counts when the row is committed, an instant later
-        seen = scrape(acme)
-        return seen if seen.sum("attempts_total") == 4 else None
-
-    before = wait_until(all_told, 5, "four attempts are counted")
+    # a worker counts once its row is committed, an instant later
+    wait_until(lambda: scrape(acme).sum("attempts_total") == 4, 5, "four attempts are counted")
+    before = scrape(acme)
     assert before.sum("queue_answers_total") == 12
     assert before.sum("queue_answers_total", "enqueued") == 4
     assert before.sum("attempts_total", "ready") == 3
@@ -143,6 +143,20 @@ def test_an_alert_asks_for_what_there_is_and_says_what_to_do(rule: dict[str, Any
     assert set(re.findall(r"\$labels\.(\w+)", str(says))) <= has
     paragraph = says["runbook"].removeprefix("docs/operating.md: ")
     assert f"**{paragraph}**" in OPERATING, "the paragraph that it names"
+
+
+def test_each_alert_is_tried_in_the_rules_own_tests() -> None:
+    tried = re.findall(r'alertname="(\w+)"', (DEPLOY / "alerts.test.yml").read_text())
+    assert set(tried) == {rule["alert"] for rule in rules()}
+
+
+def test_the_rules_own_tests_pass() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("No promtool on this machine.")
+    command = [promtool, "test", "rules", str(DEPLOY / "alerts.test.yml")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 # --- dashboard
