@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from calls.clock import now
-from calls.models import PRIORITY_BULK, PRIORITY_CLICK, RecordingStatus
+from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import bell, counting, health
 from recordings.models import ProviderAccount, Recording
 from recordings.reasons import Reason
@@ -165,7 +165,7 @@ def _queue() -> Iterator[Family]:
     for priority, count, since, moment in waiting.annotate(**facts):
         depth[priority] = count
         age[priority] = max(0.0, (moment - since).total_seconds()) if since else 0.0
-    queued = Recording.objects.filter(recording_download_status=RecordingStatus.QUEUED).order_by()
+    queued = CallLog.objects.filter(recording_download_status=RecordingStatus.QUEUED).order_by()  # from its index alone
     held = dict(queued.values_list("recording_priority").annotate(count=Count("pk")))
     words = "Queued recordings that wait for a free slot, by priority."
     yield _gauge("prosaasil_queue_waiting", words, "priority", _named(depth))
