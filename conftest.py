@@ -18,7 +18,7 @@ import pytest
 # First of all: pytest-django, which finds no settings named in pyproject.toml, leaves it to us to set Django up.
 OUR_NAMES = (
     "RECORDINGS_", "PROSAASIL_", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_", "DEBUG", "SECRET_KEY",
-    "ALLOWED_HOSTS", "LANGUAGE_CODE", "DATABASE_POOL", "ALARM_", "EMAIL_URL",
+    "ALLOWED_HOSTS", "LANGUAGE_CODE", "DATABASE_POOL", "ALARM_", "EMAIL_URL", "METRICS_",
 )  # fmt: skip
 for name in [name for name in os.environ if name.startswith(OUR_NAMES)]:
     del os.environ[name]

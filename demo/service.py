@@ -26,6 +26,7 @@ MARK = "PROSAASIL_SERVICE"
 
 OURS = (
     "PROSAASIL_", "RECORDINGS_", "DATABASE_URL", "BIND", "PORT", "PUBLIC_URL", "LOG_", "WEB_", "ALARM_", "EMAIL_URL",
+    "METRICS_",
 )  # fmt: skip
 """Names that start so are not passed on: a service has the settings it is given, not those of who starts it."""
 

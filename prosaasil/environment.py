@@ -68,6 +68,14 @@ def words(name: str) -> list[str]:
     return [word.strip() for word in text(name).split(",") if word.strip()]
 
 
+def token(name: str) -> str:
+    """A secret that nobody guesses, at least 16 characters; empty when unset."""
+    value = text(name)
+    if value and (len(value) < 16 or not value.isascii() or not value.isprintable() or " " in value):
+        raise wrong(name, "…", "empty, or 16 characters and more without spaces")
+    return value
+
+
 def address_of(host: str, port: int) -> str:
     """Where a server that is bound to `host` and `port` is found from its own machine."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104

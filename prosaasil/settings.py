@@ -23,6 +23,7 @@ PUBLIC_IS_HTTPS = PUBLIC_URL.startswith("https://")
 
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY") or env.key_file(PROSAASIL_VAR / "keys" / "secret_key")
+METRICS_TOKEN = env.token("METRICS_TOKEN")  # who may read /metrics from another machine
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]", env.host_of(PUBLIC_URL)]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 if PUBLIC_IS_HTTPS:

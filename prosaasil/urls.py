@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 
 from recordings.api.schema import UnknownView
 from recordings.health import healthz, readyz
+from recordings.metrics import metrics
 
 urlpatterns = [
     path("api/", include("recordings.urls")),  # first: the addresses that are asked for most
@@ -13,6 +14,7 @@ urlpatterns = [
     re_path(r"^api\Z", UnknownView.as_view()),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
 ]
 handler400 = "recordings.problems.bad_request"
 handler403 = "recordings.problems.permission_denied"

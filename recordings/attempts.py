@@ -1,13 +1,15 @@
 """Attempt: one try at a download, kept as the record of what was tried, by whom, and how it ended."""
 
+from functools import partial
 from typing import ClassVar
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from calls.clock import now
 from calls.models import RECORDING_TOKEN_LENGTH, CallLog
+from recordings import counting
 
 
 class Outcome(models.TextChoices):
@@ -37,7 +39,11 @@ class AttemptQuerySet(QuerySet["Attempt"]):
 
     def close(self, outcome: Outcome, **facts: object) -> int:
         """End these running attempts now, with `facts` about the end."""
-        return self.running().update(outcome=outcome, ended_at=now(), **facts)
+        ended = self.running().update(outcome=outcome, ended_at=now(), **facts)
+        if ended:
+            reason = str(facts.get("reason", ""))
+            transaction.on_commit(partial(counting.ATTEMPTS.add, outcome.value, reason, amount=ended))
+        return ended
 
 
 class Attempt(models.Model):

@@ -7,7 +7,7 @@ import operator
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Self, cast
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from django.db.models.expressions import Combinable
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import backoff, bell, graph, news
+from recordings import backoff, bell, counting, graph, news
 from recordings.attempts import Attempt, Outcome
 from recordings.expressions import EachRow
 from recordings.governor import Turns, one_claim_at_a_time
@@ -88,6 +88,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
         moved = rows.update(recording_download_status=to, updated_at=now(), **columns)
         if moved:
             news.tell()
+            transaction.on_commit(partial(counting.TRANSITIONS.add, verb, to.value, amount=moved))
         return moved
 
     def locked(self) -> Self:
@@ -208,7 +209,9 @@ class LeaseQuerySet(QuerySet[CallLog]):
                 kept = [result for result in results if result.held in won and result.adopted is adopted]
                 if kept:
                     size = _each("bytes_done", {result.held[0]: result.whole for result in kept}, "bytes", Attempt)
-                    _attempts([result.held for result in kept]).close(outcome, bytes_done=size, bytes_total=size)
+                    attempts = _attempts([result.held for result in kept])
+                    if attempts.close(outcome, bytes_done=size, bytes_total=size) and not adopted:
+                        transaction.on_commit(partial(_count_downloads, kept))
         return won
 
     def fail(self, results: Iterable[Failed]) -> set[Held]:
@@ -235,6 +238,7 @@ class LeaseQuerySet(QuerySet[CallLog]):
                     _attempts([result.held]).close(
                         Outcome.FAILED, bytes_done=result.bytes_done, next_retry_at=_rows_retry(), **facts
                     )
+                    transaction.on_commit(partial(counting.BYTES.add, "failed", amount=result.bytes_done or 0))
                     moved_on.readdress()  # an import wrote another address meanwhile: that one was never asked
         return won
 
@@ -322,6 +326,11 @@ def _leases(held: Sequence[Held]) -> Q:
     for pk, token in held:
         by_token.setdefault(token, []).append(pk)
     return reduce(operator.or_, (Q(recording_token=token, pk__in=pks) for token, pks in by_token.items()))
+
+
+def _count_downloads(results: Sequence[Finished]) -> None:
+    counting.BYTES.add("ready", amount=sum(result.whole.bytes for result in results))
+    counting.SECONDS.add(*(result.seconds for result in results if result.seconds is not None))
 
 
 def _by_id(result: Finished | Failed) -> int:

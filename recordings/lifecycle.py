@@ -16,7 +16,7 @@ from django.db.models import Case, Count, DateTimeField, Q, Value, When
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import backoff, bell
+from recordings import backoff, bell, counting
 from recordings.leases import NO_COUNTS, NO_FAILURE, NO_FILE, NO_LEASE, LeaseQuerySet
 from recordings.reasons import Reason
 from recordings.results import Whole
@@ -249,7 +249,8 @@ def standing(status: str, *, exhausted: bool) -> Answer:
 
 
 def tell(row: CallLog, answer: Answer) -> None:
-    """The one line of a click; what was asked for in vain is for debugging."""
+    """The one line of a click, and its count; what was asked for in vain is for debugging."""
+    counting.ANSWERS.add(answer.value)
     if answer is Answer.ENQUEUED:
         log.info("Priority download job enqueued", extra=_about(row, "enqueue"))
     else:

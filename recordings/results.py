@@ -57,6 +57,8 @@ class Finished:
     whole: Whole
     http_status: int | None = None
     adopted: bool = False
+    seconds: float | None = None
+    """From the attempt's start to the whole file."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from calls.clock import now
+from prosaasil.supervisor.group import Why
 from recordings import bell
 from recordings.models import Attempt, Recording
 
@@ -30,31 +31,32 @@ class ClusterWatch:
     """Looked at by the sweeping thread, which may ask the database; asked by the supervisor, which may not wait."""
 
     def __init__(self) -> None:
-        self._verdict, self._suspicion, self._found_at = "", "", 0.0
+        self._verdict: Why | None = None
+        self._suspicion: Why | None = None
+        self._found_at = 0.0
 
     def look(self) -> None:
         """Judge, by two looks in a row. Raises django.db.Error: without a database the cluster can't be judged."""
-        self._verdict, before, self._suspicion = "", self._suspicion, ""
-        kind, words = _found()
-        self._suspicion = kind
-        if kind and kind == before:
-            self._verdict, self._found_at = words, monotonic()
+        self._verdict, before, self._suspicion = None, self._suspicion, None
+        self._suspicion = found = _found()
+        if found and before and found.kind == before.kind:
+            self._verdict, self._found_at = found, monotonic()
 
-    def trouble(self, age: float) -> str:
-        """Why a cluster of this age, in seconds, must be started again; empty while it is well."""
+    def trouble(self, age: float) -> Why | None:
+        """Why a cluster of this age, in seconds, must be started again; None while it is well."""
         if age < CHILDHOOD or monotonic() - self._found_at > _FORGOTTEN:
-            return ""
+            return None
         return self._verdict
 
 
-def _found() -> tuple[str, str]:
+def _found() -> Why | None:
     may_start = Recording.objects.may_start()  # first: it shows that the database answers
     silent = bell.silent_for()
     if silent > SILENCE:
-        return "silent", f"its queue gave no sign of life for {silent:.0f} s"
+        return Why("silent", f"its queue gave no sign of life for {silent:.0f} s")
     if may_start and _nothing_is_begun():
-        return "still", f"recordings wait, and none was begun for {STANDSTILL} s"
-    return "", ""
+        return Why("still", f"recordings wait, and none was begun for {STANDSTILL} s")
+    return None
 
 
 def _nothing_is_begun() -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prosaasil.supervisor import processes
 from prosaasil.trouble import is_full
@@ -21,6 +22,13 @@ HEALTHY = 10.0  # a group that lived this many seconds is well: the pauses begin
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a start; each is twice the last while the group isn't well
 LONGEST_STOP = 60.0  # seconds that a process may stand stopped: another has its work long since
 KILL_PATIENCE = 2.0  # seconds that a killed group has to be gone: more is a disk that hangs
+
+
+class Why(NamedTuple):
+    """Why a group is started again: of which kind ("died", "stopped", …), for counting, and in words."""
+
+    kind: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,8 @@ class Program:
     command: Sequence[str]
     role: str
     may_start: Callable[[], bool] = lambda: True
-    trouble: Callable[[float], str] = lambda age: ""
-    """Why a group of this age (seconds) must be started again though nothing died; empty while it is well.
+    trouble: Callable[[float], "Why | None"] = lambda age: None
+    """Why a group of this age (seconds) must be started again though nothing died; None while it is well.
 
     Asked often: it must answer at once.
     """
@@ -56,7 +64,7 @@ class Group:
         started: Callable[[str, int], None] = lambda name, leader: None,
         restarted: Callable[[str, str], None] = lambda name, why: None,
     ) -> None:
-        """`started` is told of each start, `restarted` why one is started again."""
+        """`started` is told of each start, `restarted` of which kind it was (see Why) when it is one again."""
         self.program = program
         self.leader: int | None = None
         self.next_moment = 0.0  # monotonic: when to start it, or to look for new processes
@@ -112,7 +120,7 @@ class Group:
         if pid != self.leader and status == 0:
             self._changed = self.next_moment = time.monotonic()  # recycled: another will take its place
             return
-        self._restart(f"{name}: {processes.describe_exit(status)}", pid=pid)
+        self._restart(Why("died", f"{name}: {processes.describe_exit(status)}"), pid=pid)
 
     def terminate(self) -> None:
         """Ask the leader, and it alone, to stop: a cluster whose workers get the signal too hangs."""
@@ -166,18 +174,18 @@ class Group:
         else:
             self._told, self._trouble = True, ""
 
-    def _restart(self, why: str, pid: int) -> None:
+    def _restart(self, why: Why, pid: int) -> None:
         """End all of it, and have it started again in a while; `pid` is whose fault it was."""
         age = time.monotonic() - self._born
         pause = FIRST_PAUSE if age > HEALTHY else self._pause
         self._pause = min(2 * pause, LONGEST_PAUSE)
-        facts = self._extra("group_restarted", why=why, pid=pid, age=round(age, 1), pause=pause)
+        facts = self._extra("group_restarted", why=why.words, pid=pid, age=round(age, 1), pause=pause)
         logger.warning("A group of processes is started again", extra=facts)
-        self._on_restart(self.program.name, why)
+        self._on_restart(self.program.name, why.kind)
         self.kill()
         self.next_moment = time.monotonic() + pause
 
-    def _standstill(self, now: float) -> str:
+    def _standstill(self, now: float) -> Why | None:
         """Names the processes, in passing, and tells of one that was stopped and forgotten."""
         for pid in self._pidfds:
             process = processes.read(pid)
@@ -187,8 +195,8 @@ class Group:
             if not process.stopped:
                 self._stopped.pop(pid, None)
             elif now - self._stopped.setdefault(pid, now) > LONGEST_STOP:
-                return f"{process.name} ({pid}): stopped for more than {LONGEST_STOP:.0f} s"
-        return ""
+                return Why("stopped", f"{process.name} ({pid}): stopped for more than {LONGEST_STOP:.0f} s")
+        return None
 
     @staticmethod
     def _kill_session(leader: int) -> bool:

@@ -20,7 +20,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Supervisor:
     """Runs `programs`, each as a Group; for the main thread only.
 
-    `started(name, leader)` is told of each start, `restarted(name, why)` of each that was not meant, `stopping()` of
+    `started(name, leader)` is told of each start, `restarted(name, kind)` of each that was not meant, `stopping()` of
     the first stop.
     """
 

@@ -57,6 +57,20 @@ def test_another_path_for_nginx_stops_the_start(monkeypatch: pytest.MonkeyPatch,
         environment.prefix("RECORDINGS_ACCEL")
 
 
+@pytest.mark.parametrize("token", ["", "0123456789abcdef", "a" * 64])
+def test_the_token_of_metrics_is_none_or_one_that_nobody_guesses(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", token)
+    assert environment.token("METRICS_TOKEN") == token
+
+
+@pytest.mark.parametrize("token", ["secret", "0123456789 abcdef", "0123456789abcdé!", "0123456789\nabcdef"])
+def test_another_token_stops_the_start_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", token)
+    with pytest.raises(ImproperlyConfigured, match=r"METRICS_TOKEN.*16 characters") as refused:
+        environment.token("METRICS_TOKEN")
+    assert token not in str(refused.value)
+
+
 def test_the_data_folder_is_made_for_its_owner(tmp_path: Path) -> None:
     var = tmp_path / "var"
     key = environment.key_file(var / "keys" / "secret_key")

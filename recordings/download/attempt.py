@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from time import sleep
+from time import monotonic, sleep
 
 from recordings import sidecar
 from recordings.download import adopting, audio, resuming
@@ -72,10 +72,12 @@ def run(job: Job, client: Client, storage: Storage, tell: Callable[[], None]) ->
 
     `tell` is called when the first bytes of a click are here: somebody listens.
     """
+    began = monotonic()
     try:
         if whole := adopting.whole_file(storage, job.held[0], digest(job.url), job.earlier):
             return Finished(job.held, whole, adopted=True)
-        return Finished(job.held, _download(job, client, storage, tell), http_status=200)
+        whole = _download(job, client, storage, tell)
+        return Finished(job.held, whole, http_status=200, seconds=monotonic() - began)
     except Stopped:
         return None
     except DownloadError as error:

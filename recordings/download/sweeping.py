@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
-from recordings import bell, sidecar
+from recordings import bell, counting, sidecar
 from recordings.attempts import Attempt, Outcome
 from recordings.models import Recording
 from recordings.reasons import Reason
@@ -40,6 +40,9 @@ def sweep() -> Swept:
     """Release what the dead held, queue the retries that are due, ring again where it is silent."""
     released = Recording.objects.release(dead=_proven_dead(default_storage()))
     swept = Swept(released, Recording.objects.retry_due(), int(Recording.objects.ring_again()))
+    for action, count in swept._asdict().items():
+        if count:
+            counting.SWEPT.add(action, amount=count)
     if released:
         log.warning("Recordings released from dead workers", extra={"action": "sweep", "count": released})
     return swept

@@ -14,6 +14,8 @@ LEAVES = {
     "recordings.reasons": set(),
     "recordings.results": {"recordings.reasons"},
     "recordings.backoff": set(),
+    "recordings.tally": set(),
+    "recordings.counting": {"recordings.reasons", "recordings.tally"},
     "recordings.expressions": set(),
     "recordings.bell": set(),
     "recordings.news": {"recordings.bell"},
@@ -40,7 +42,7 @@ HEART = ["recordings.graph", "recordings.accounts", "recordings.alarms.record", 
 WINGS = ("recordings.download", "recordings.playback")
 
 QUEUE = {
-    "recordings.bell", "recordings.broker", "recordings.tasks", "recordings.schedules", "recordings.metrics",
+    "recordings.bell", "recordings.broker", "recordings.tasks", "recordings.schedules",
     "recordings.queue_admin",
     "recordings.management.commands.qcluster", "prosaasil.urls",
 }  # fmt: skip

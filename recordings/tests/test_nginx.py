@@ -334,3 +334,10 @@ def test_no_query_and_no_token_is_logged(stage: Stage, played: tuple[str, Audio]
         assert secret not in log, secret
     assert "walk-in-the-log" in log
     assert got.header("x-request-id") == "walk-in-the-log"
+
+
+def test_what_operators_ask_for_is_not_passed_on(stage: Stage) -> None:
+    for path in ("/metrics", "/metrics/", "/readyz", "/%6detrics", "/./metrics", "//metrics"):
+        assert stage.get(path).status == 404, path
+    assert stage.get("/healthz").status == 200
+    assert [stage.get(path, stage.acme.service.port).status for path in ("/metrics", "/readyz")] == [200, 200]

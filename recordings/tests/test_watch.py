@@ -32,7 +32,8 @@ def verdict(looks: int = 2) -> str:
     watch = ClusterWatch()
     for _ in range(looks):
         watch.look()
-    return watch.trouble(GROWN_UP)
+    why = watch.trouble(GROWN_UP)
+    return f"{why.kind}: {why.words}" if why else ""
 
 
 def waiting_for_long() -> None:
@@ -43,12 +44,12 @@ def waiting_for_long() -> None:
 def test_a_queue_without_a_sign_of_life_is_given_up_at_the_second_look(alive: Path) -> None:
     os.utime(alive, times=(time.time() - SILENCE - 5,) * 2)
     assert verdict(looks=1) == ""
-    assert "no sign of life for 25 s" in verdict()
+    assert verdict() == "silent: its queue gave no sign of life for 25 s"
 
 
 def test_what_waits_while_nobody_begins_gives_the_cluster_up(alive: Path) -> None:
     waiting_for_long()
-    assert "none was begun" in verdict()
+    assert verdict() == "still: recordings wait, and none was begun for 10 s"
 
 
 def test_a_cluster_that_begins_something_is_well_however_much_waits() -> None:
@@ -80,8 +81,8 @@ def test_a_young_cluster_is_given_time_and_an_old_verdict_is_forgotten(
     watch = ClusterWatch()
     watch.look()
     watch.look()
-    assert watch.trouble(CHILDHOOD - 1) == ""
-    assert watch.trouble(GROWN_UP) != ""
+    assert watch.trouble(CHILDHOOD - 1) is None
+    assert watch.trouble(GROWN_UP) is not None
     alive.touch()
     watch.look()
-    assert watch.trouble(GROWN_UP) == ""
+    assert watch.trouble(GROWN_UP) is None

@@ -10,7 +10,7 @@ from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as StockCommand
 
 from prosaasil.supervisor.processes import call_me
-from recordings import bell
+from recordings import bell, counting
 from recordings.download import stopping, worker
 
 
@@ -43,6 +43,7 @@ class Command(StockCommand):  # type: ignore[misc]
         stopping.forget()
         call_me("cluster")
         register_after_fork(self, _call_it_what_it_does)
+        counting.begin()
         import_module(bell.DRAIN.rpartition(".")[0])  # the workers would each load it, at their first bell
         worker.warm_up()
         cluster = TellingCluster()

@@ -27,6 +27,7 @@ from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
 from prosaasil.supervisor.sweeper import Sweeper, Watch
+from recordings import counting
 from recordings.management.command import PlainCommand
 from recordings.management.commands.prepare import in_words, unapplied_migrations
 from recordings.models import Recording
@@ -83,6 +84,7 @@ class Command(PlainCommand):
         try:
             with in_words(), run_folder.held():
                 run_folder.end_leftovers()
+                counting.begin(anew=not options["only"])
                 with ports.hold(settings.BIND, settings.PORT) if "web" in parts else contextlib.nullcontext():
                     demo_port = _allow_demo_provider() if options["demo"] else None
                     words = self._prepare(options, demo_port)
@@ -125,7 +127,7 @@ class Command(PlainCommand):
         alarms = Watch(import_string("recordings.tasks.look"))
         stopping = partial(self._say, "Stopping …")
         programs = [program for program in _programs(watch, demo_port) if program.name in {*parts, "demo"}]
-        supervisor = Supervisor(programs, started=run_folder.remember, stopping=stopping)
+        supervisor = Supervisor(programs, started=run_folder.remember, stopping=stopping, restarted=counting.restarted)
         self._say("Starting …")
         if "web" in parts:
             threading.Thread(target=self._announce, args=(words,), daemon=True).start()

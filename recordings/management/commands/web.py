@@ -14,6 +14,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from prosaasil.supervisor.processes import call_me, die_with_parent
+from recordings import counting
 
 BACKLOG = 2048  # connections that wait to be accepted, in each worker
 KILL_AFTER = 3  # seconds that requests under way have to end when we stop: `serve` waits 4
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         _ = get_resolver().url_patterns  # imports every view now, not in the first request of each worker
         gc.collect()
         gc.freeze()  # or the workers' first collection would copy every page they share
+        counting.begin()
         main = os.getpid()
         call_me("web")
 
