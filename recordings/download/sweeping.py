@@ -19,6 +19,7 @@ from recordings.storage import Storage, StorageAway, StoredFile, default_storage
 log = logging.getLogger(__name__)
 
 PART_KEPT_FOR = timedelta(days=1)
+JUST_NOW, TOLD = 2, 5  # seconds, and calls, that one line of a sweep goes back and names
 LOOK_BACK = timedelta(hours=2)
 """How long the clean-up, which runs each minute, goes on looking at what ended; after that it is reconcile's."""
 
@@ -44,8 +45,17 @@ def sweep() -> Swept:
         if count:
             counting.SWEPT.add(action, amount=count)
     if released:
-        log.warning("Recordings released from dead workers", extra={"action": "sweep", "count": released})
+        facts = {"action": "sweep", "count": released, **_whose()}
+        log.warning("Recordings released from dead workers", extra=facts)
     return swept
+
+
+def _whose() -> dict[str, str]:
+    """Which workers held what was just released, and the first of the calls."""
+    crashed = Attempt.objects.filter(outcome=Outcome.CRASHED, ended_at__gt=now(-JUST_NOW)).order_by("-ended_at", "-pk")
+    found = list(crashed.values_list("worker", "recording__call_sid")[:TOLD])
+    workers = ", ".join(sorted({worker for worker, _ in found}))
+    return {"workers": workers, "calls": ", ".join(sid for _, sid in found)}
 
 
 def _proven_dead(storage: Storage) -> list[Held]:

@@ -48,6 +48,17 @@ def test_a_writer_that_died_is_released_before_its_lease_is_over(storage: Storag
     assert bell.is_rung()
 
 
+def test_the_line_of_a_release_names_the_workers_and_the_calls(
+    storage: Storage, witness: Witness, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead = downloading()
+    Attempt.objects.update(worker="host:17")
+    storage.begin(dead.pk, TOKEN).close()
+    sweeping.sweep()
+    [line] = [record for record in caplog.records if "released" in record.getMessage()]
+    assert (line.count, line.workers, line.calls) == (1, "host:17", dead.call_sid)  # type: ignore[attr-defined]
+
+
 def test_what_waits_in_silence_is_rung_for_once(witness: Witness) -> None:
     long_ago = timezone.now() - timedelta(seconds=20)
     for _ in range(3):
