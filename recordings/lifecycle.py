@@ -87,8 +87,8 @@ class RecordingQuerySet(LeaseQuerySet):
         return self.filter(recording_download_status=RecordingStatus.FAILED, recording_next_retry_at__isnull=False)
 
     def counts(self) -> dict[str, int]:
-        """How many stand in each status, zeros included."""
-        rows = self.order_by().values_list("recording_download_status").annotate(count=Count("pk"))
+        """How many stand in each status, zeros included. `*`: an index alone can tell."""
+        rows = self.order_by().values_list("recording_download_status").annotate(count=Count("*"))
         return dict.fromkeys(RecordingStatus.values, 0) | dict(rows)
 
     # --- people's verbs

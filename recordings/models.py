@@ -14,8 +14,9 @@ from calls.clock import now
 from calls.models import Business, CallLog
 from recordings.attempts import Attempt, Outcome
 from recordings.lifecycle import RecordingQuerySet
+from recordings.samples import StatusSample
 
-__all__ = ["Attempt", "Outcome", "ProviderAccount", "Recording"]
+__all__ = ["Attempt", "Outcome", "ProviderAccount", "Recording", "StatusSample"]
 
 
 class RecordingManager(models.Manager["Recording"].from_queryset(RecordingQuerySet)):  # type: ignore[misc]

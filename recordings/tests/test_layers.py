@@ -15,6 +15,7 @@ LEAVES = {
     "recordings.results": {"recordings.reasons"},
     "recordings.backoff": set(),
     "recordings.expressions": set(),
+    "recordings.plots": set(),
     "recordings.bell": set(),
     "recordings.news": {"recordings.bell"},
     "recordings.download.errors": {"recordings.reasons"},
@@ -33,7 +34,7 @@ LEAVES = {
 """What knows no row: each with all of ours that it may import."""
 
 HEART = ["recordings.graph", "recordings.attempts", "recordings.announcement", "recordings.leases",
-         "recordings.lifecycle", "recordings.models", "recordings.status"]  # fmt: skip
+         "recordings.lifecycle", "recordings.samples", "recordings.models", "recordings.status"]  # fmt: skip
 """From the bottom up; each may import what stands before it, leaves, and calls.models."""
 
 WINGS = ("recordings.download", "recordings.playback")
