@@ -32,11 +32,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 when every check is well, else 503; the body says which is not, and how."""
-    checks = {name: _outcome(check) for name, check in _CHECKS.items()}
+    checks = outcomes()
     well = all(outcome == "ok" for outcome in checks.values())
     response = JsonResponse({"status": "ok" if well else "failing", "checks": checks}, status=200 if well else 503)
     response._has_been_logged = True  # type: ignore[attr-defined]  # else Django logs an ERROR for each probe
     return response
+
+
+def outcomes() -> dict[str, str]:
+    """Of each check by its name: "ok", or what is wrong, in English."""
+    return {name: _outcome(check) for name, check in _CHECKS.items()}
 
 
 def _outcome(check: Callable[[], None]) -> str:
