@@ -1,5 +1,7 @@
 """recordings/samples.py: one row a minute, whoever takes it."""
 
+from typing import Any
+
 import pytest
 
 from recordings.download import sweeping
@@ -11,8 +13,8 @@ from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, c
 pytestmark = pytest.mark.django_db
 
 
-def counted() -> list[dict[str, int]]:
-    return list(StatusSample.objects.values("missing", "queued", "downloading", "ready", "failed"))
+def counted() -> list[dict[str, Any]]:
+    return [dict(row) for row in StatusSample.objects.values("missing", "queued", "downloading", "ready", "failed")]
 
 
 def test_a_sample_counts_the_recordings_by_status_under_the_minute_of_the_database() -> None:
