@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
-from django.db.models import Count
+from django.db.models import Count, Value
 from django.utils import timezone
 
-from calls.clock import now
 from calls.models import RecordingStatus
 from recordings.attempts import Attempt, Outcome
-from recordings.expressions import Stretch
 from recordings.samples import MINUTE, StatusSample
 
 STEP = 10 * MINUTE
@@ -72,14 +71,22 @@ def last_day() -> Day:
     """The last day, in two queries: 1,440 samples at most, and counts from one index of the attempts."""
     moment = timezone.now().timestamp()
     first = int(moment // STEP) - STEPS + 1
-    ended = Attempt.objects.filter(ended_at__gte=datetime.fromtimestamp(first * STEP, UTC), ended_at__lte=now())
-    counted = ended.order_by().annotate(step=Stretch("ended_at", STEP)).values_list("step", "outcome")
     downloaded, failed = [0] * STEPS, [0] * STEPS
-    for step, outcome, count in counted.annotate(count=Count("*")):
-        series = {Outcome.READY: downloaded, Outcome.FAILED: failed, Outcome.CRASHED: failed}.get(outcome)
-        if series is not None and 0 <= step - first < STEPS:
-            series[step - first] += count
+    for step, outcome, count in _ended(first):
+        (downloaded if outcome == Outcome.READY else failed)[step] += count
     return Day(first, _states(first), downloaded, failed, moment % STEP / MINUTE)
+
+
+def _ended(first: int) -> Iterable[tuple[int, str, int]]:
+    """By step and outcome, how many attempts ended. Step by step, in the index: sorting a million takes 2 s."""
+    told = Attempt.objects.filter(outcome__in=[Outcome.READY, Outcome.FAILED, Outcome.CRASHED]).order_by()
+    starts = [datetime.fromtimestamp((first + step) * STEP, UTC) for step in range(STEPS + 1)]
+    steps = [
+        told.filter(ended_at__gte=start, ended_at__lt=end).annotate(step=Value(step)).values_list("step", "outcome")
+        for step, (start, end) in enumerate(pairwise(starts))
+    ]
+    counted = [step.annotate(count=Count("*")) for step in steps]
+    return counted[0].union(*counted[1:], all=True)
 
 
 def _states(first: int) -> dict[str, list[int | None]]:
