@@ -1,43 +1,37 @@
 """The admin's pages of recordings. Statuses change through the verbs only."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from calls.admin import CallColumns, ReadOnlyAdmin, isolated, moment_of
-from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
+from calls.admin import CallColumns, ReadOnlyAdmin, isolated
+from calls.models import CallLog
 from recordings import account_admin, alarm_admin, queue_admin  # noqa: F401  (they register themselves)
-from recordings.attempt_admin import AttemptInline, in_words
-from recordings.bulk import ask_all, chunks
-from recordings.lifecycle import Answer, Ask
+from recordings.attempt_admin import AttemptInline, in_words, sentence_of
+from recordings.bulk_admin import asked, counts_of, released
+from recordings.lifecycle import Ask
 from recordings.models import Recording
+from recordings.now_admin import NowPages
 from recordings.reasons import Reason
-
-A_PAGE = 100
-"""Up to so many recordings, the operator waits for them: they go before a backfill."""
-
-ANSWERS = {
-    Answer.ENQUEUED: _("enqueued"), Answer.UNDER_WAY: _("under way already"), Answer.READY: _("ready already"),
-    Answer.COOLING_DOWN: _("asked for less than a minute ago"), Answer.BACKING_OFF: _("waiting for a retry"),
-    Answer.FAILED: _("failed for good: use “retry”, or it was deleted"),
-}  # fmt: skip
 
 
 class ReasonFilter(admin.SimpleListFilter):
-    """By the reason of a failure, in its code: what logs and commands call it."""
+    """By the reason of a failure: in words, and its code, which is what logs and commands call it."""
 
     title = _("reason")
     parameter_name = "recording_reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """All codes there are."""
-        return [(reason, reason) for reason in Reason.values]
+        """All reasons there are."""
+        return [(reason, f"{sentence_of(reason)} ({reason})") for reason in Reason.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[CallLog]) -> QuerySet[CallLog]:
         """Exactly this one."""
@@ -45,10 +39,10 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 @admin.register(Recording)
-class RecordingAdmin(CallColumns, ReadOnlyAdmin):
+class RecordingAdmin(NowPages, CallColumns, ReadOnlyAdmin):
     """Where each recording stands, why, and what was tried; the actions ask again."""
 
-    list_display = ("sid", "business", "recording_download_status", "why", "began", "again")
+    list_display = ("sid", "business", "recording_download_status", "fate", "began")
     list_filter = ("recording_download_status", ReasonFilter, "business")
     list_select_related = ("business",)
     date_hierarchy = "started_at"
@@ -77,22 +71,25 @@ class RecordingAdmin(CallColumns, ReadOnlyAdmin):
         address, mark, _query = (row.recording_url or "").partition("?")
         return isolated(address + mark + "…" if mark else address)
 
-    @admin.display(description=_("next retry"), ordering="recording_next_retry_at")
-    def again(self, row: CallLog) -> SafeString:
-        """When it is tried again by itself."""
-        return moment_of(row.recording_next_retry_at, seconds=True)
-
     @admin.display(description=_("reason"), ordering="recording_reason")
     def why(self, row: CallLog) -> str | SafeString:
         """Why it failed."""
         return in_words(row.recording_reason)
+
+    @admin.display(description=_("reason"), ordering="recording_reason")
+    def fate(self, row: CallLog) -> str | SafeString:
+        """Why it failed and, where it is tried again by itself, when: within minutes, so that the clock is enough."""
+        if row.recording_next_retry_at is None:
+            return in_words(row.recording_reason)
+        again = gettext("again at %(time)s") % {"time": f"{row.recording_next_retry_at:%H:%M:%S}"}
+        return format_html('{} <span class="nowrap">· {}</span>', in_words(row.recording_reason), again)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the counts by status and reason of what the filters leave, in one query."""
         response = super().changelist_view(request, extra_context)
         changelist = getattr(response, "context_data", None) and response.context_data.get("cl")  # type: ignore[attr-defined]
         if changelist:
-            response.context_data["counts"] = _counts(changelist.queryset)  # type: ignore[attr-defined]
+            response.context_data["counts"] = counts_of(changelist.queryset)  # type: ignore[attr-defined]
         return response
 
     # --- actions: what is asked, confirmed, done through the verbs, and counted
@@ -101,19 +98,19 @@ class RecordingAdmin(CallColumns, ReadOnlyAdmin):
     def download(self, request: HttpRequest, queryset: QuerySet[CallLog]) -> HttpResponse | None:
         """As a person's POST: beats a backoff, starts a given-up one anew."""
         question = _("Download these now? Ready ones stay as they are; permanent failures are left alone.")
-        return self._confirmed(request, queryset, question, lambda pks: _asked(pks, Ask.PERSON))
+        return self._confirmed(request, queryset, question, lambda pks: asked(pks, Ask.PERSON))
 
     @admin.action(description=_("Retry the selected recordings, permanent failures too"), permissions=["change"])
     def retry(self, request: HttpRequest, queryset: QuerySet[CallLog]) -> HttpResponse | None:
         """As a manager's force: beats a permanent failure too, save a deletion."""
         question = _("Retry these now, permanent failures too? Deleted ones stay deleted.")
-        return self._confirmed(request, queryset, question, lambda pks: _asked(pks, Ask.FORCE))
+        return self._confirmed(request, queryset, question, lambda pks: asked(pks, Ask.FORCE))
 
     @admin.action(description=_("Reset the selected recordings that are stuck"), permissions=["change"])
     def reset_stuck(self, request: HttpRequest, queryset: QuerySet[CallLog]) -> HttpResponse | None:
         """Release those without a heartbeat, as the sweep does."""
         question = _("Put those whose worker gave no sign for 30 seconds back into the queue? Working ones go on.")
-        return self._confirmed(request, queryset, question, _released)
+        return self._confirmed(request, queryset, question, released)
 
     def _confirmed(
         self, request: HttpRequest, queryset: QuerySet[CallLog], question: Any, act: Callable[[list[int]], str]
@@ -123,7 +120,7 @@ class RecordingAdmin(CallColumns, ReadOnlyAdmin):
             pks = list(queryset.order_by("pk").values_list("pk", flat=True))
             self.message_user(request, act(pks), messages.SUCCESS)
             return None
-        counts = _counts(queryset)
+        counts = counts_of(queryset)
         if not counts["total"]:
             words = _("None of what you selected is in this list any more; nothing was done.")
             self.message_user(request, words, messages.WARNING)
@@ -138,32 +135,3 @@ class RecordingAdmin(CallColumns, ReadOnlyAdmin):
             "selected": request.POST.getlist("_selected_action"),
         }
         return TemplateResponse(request, "admin/recordings/recording/confirm.html", context)
-
-
-def _counts(rows: QuerySet[CallLog]) -> dict[str, Any]:
-    """How many of these stand in each status, and failed for each reason; one grouped query."""
-    statuses, reasons = dict.fromkeys(RecordingStatus, 0), dict[str, int]()
-    grouped = rows.order_by().values_list("recording_download_status", "recording_reason").annotate(Count("pk"))
-    for status, reason, count in grouped:
-        statuses[RecordingStatus(status)] += count
-        if status == RecordingStatus.FAILED:
-            reasons[reason or "–"] = reasons.get(reason or "–", 0) + count
-    return {
-        "total": sum(statuses.values()),
-        "statuses": [(status.label, count) for status, count in statuses.items()],
-        "reasons": sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
-    }
-
-
-def _asked(pks: list[int], ask: Ask) -> str:
-    answers = ask_all(pks, ask, PRIORITY_CLICK if len(pks) <= A_PAGE else PRIORITY_BULK)
-    return _sentence((ANSWERS[answer], answers[answer]) for answer in ANSWERS if answers[answer])
-
-
-def _released(pks: list[int]) -> str:
-    released = sum(Recording.objects.filter(pk__in=chunk).release() for chunk in chunks(pks))
-    return _sentence([(_("released"), released), (_("left as they are"), len(pks) - released)])
-
-
-def _sentence(counted: Iterable[tuple[Any, int]]) -> str:
-    return ", ".join(f"{count} {words}" for words, count in counted) + "."

@@ -17,8 +17,14 @@ def in_words(reason: str) -> str | SafeString:
     """A reason as a person reads it, its code under the pointer."""
     if reason not in Reason.values:
         return reason or "-"
-    sentence, _dot, _rest = str(Reason(reason).label).partition(". ")
-    return format_html('<span title="{}">{}</span>', reason, sentence.rstrip("."))
+    return format_html('<span title="{}">{}</span>', reason, sentence_of(reason))
+
+
+def sentence_of(reason: str) -> str:
+    """The first sentence of a reason's words, without its full stop; the code where it has no words."""
+    if reason not in Reason.values:
+        return reason or "-"
+    return str(Reason(reason).label).partition(". ")[0].rstrip(".")
 
 
 class AttemptColumns:

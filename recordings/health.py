@@ -40,7 +40,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def outcomes() -> dict[str, str]:
-    """What each check found: ok, or what is wrong in words."""
+    """Of each check by its name: "ok", or what is wrong, in English."""
     return {name: _outcome(check) for name, check in _CHECKS.items()}
 
 

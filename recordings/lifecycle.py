@@ -90,9 +90,15 @@ class RecordingQuerySet(LeaseQuerySet):
         return self.filter(recording_download_status=RecordingStatus.FAILED, recording_next_retry_at__isnull=False)
 
     def counts(self) -> dict[str, int]:
-        """How many stand in each status, zeros included."""
-        rows = self.order_by().values_list("recording_download_status").annotate(count=Count("pk"))
-        return dict.fromkeys(RecordingStatus.values, 0) | dict(rows)
+        """How many stand in each status, zeros included.
+
+        Counted by reason too, as `recording_counts` is ordered: that index alone tells, and nothing is sorted.
+        """
+        counts = dict.fromkeys(RecordingStatus.values, 0)
+        rows = self.order_by().values_list("recording_reason", "recording_download_status")
+        for _reason, status, count in rows.annotate(count=Count("*")):
+            counts[status] += count
+        return counts
 
     # --- people's verbs
 

@@ -10,8 +10,9 @@ from recordings.accounts import ProviderAccount
 from recordings.alarms.record import Alarm, AlarmMessage
 from recordings.attempts import Attempt, Outcome
 from recordings.lifecycle import RecordingQuerySet
+from recordings.samples import StatusSample
 
-__all__ = ["Alarm", "AlarmMessage", "Attempt", "Outcome", "ProviderAccount", "Recording"]
+__all__ = ["Alarm", "AlarmMessage", "Attempt", "Outcome", "ProviderAccount", "Recording", "StatusSample"]
 
 
 class RecordingManager(models.Manager["Recording"].from_queryset(RecordingQuerySet)):  # type: ignore[misc]

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings.lifecycle import COOLDOWN, Answer
@@ -123,10 +124,19 @@ def _words_of_failure(row: CallLog) -> tuple[str, str]:
     if is_gone(row):
         return label, str(reason)
     if row.recording_permanent:
-        return label, _("%(reason)s A manager can try again.") % {"reason": reason}
+        return label, _("%(reason)s Only managers may try again.") % {"reason": reason}
     if row.recording_next_retry_at:
-        return label, _("%(reason)s We will try again shortly.") % {"reason": reason}
+        return label, f"{reason} {_when(-_since(row.recording_next_retry_at))}"
     return label, _("%(reason)s Press “Try again”.") % {"reason": reason}
+
+
+def _when(seconds: float) -> str:
+    """When it is tried again: in minutes, so that it stays true while somebody reads it."""
+    if seconds <= 60:
+        return _("We will try again within a minute.")
+    minutes = math.ceil(seconds / 60)
+    words = ngettext("We will try again in %(count)d minute.", "We will try again in about %(count)d minutes.", minutes)
+    return words % {"count": minutes}
 
 
 def _bytes_done(row: CallLog) -> int | None:

@@ -14,6 +14,7 @@ from recordings.attempts import Attempt, Outcome
 from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.results import Held
+from recordings.samples import StatusSample
 from recordings.storage import Storage, StorageAway, StoredFile, default_storage
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,12 @@ def _proven_dead(storage: Storage) -> list[Held]:
 
 
 def clean_up() -> int:
-    """Remove files of deleted recordings, files that lost to another's, and old parts; prune the queue's records."""
-    storage, removed = default_storage(), bell.prune()
+    """Remove files of deleted recordings, files that lost to another's, and old parts; prune the queue's records.
+
+    First the minute's sample of where all stand: the plots must not wait for a slow disk.
+    """
+    StatusSample.objects.take()
+    storage, removed = default_storage(), bell.prune() + StatusSample.objects.prune()
     try:
         for pk in filter(storage.has_folder, _left_something()):
             files = storage.files_of(pk)

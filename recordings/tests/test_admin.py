@@ -406,6 +406,17 @@ def test_the_list_says_why_in_words_with_the_code_under_the_pointer(operator: Cl
     assert "Times are in UTC" in page
 
 
+def test_the_list_says_when_a_failed_one_is_tried_again(operator: Client) -> None:
+    row = recording(FAILED)
+    assert row.recording_next_retry_at is not None
+    again = f"{row.recording_next_retry_at:%H:%M:%S}"
+    assert f"The download took too long · again at {again}" in text(operator.get(RECORDINGS))
+
+
+def test_the_filter_of_reasons_has_words_and_the_code_beside_them(operator: Client) -> None:
+    assert "The provider refused our credentials (unauthorised)" in text(operator.get(RECORDINGS))
+
+
 def test_numbers_read_from_left_to_right_in_hebrew_too(operator: Client) -> None:
     row = recording()
     CallLog.objects.filter(pk=row.pk).update(from_number="+97231234567")

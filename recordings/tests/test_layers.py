@@ -17,6 +17,7 @@ LEAVES = {
     "recordings.tally": set(),
     "recordings.counting": {"recordings.reasons", "recordings.tally"},
     "recordings.expressions": set(),
+    "recordings.plots": set(),
     "recordings.bell": set(),
     "recordings.news": {"recordings.bell"},
     "recordings.download.errors": {"recordings.reasons"},
@@ -36,7 +37,7 @@ LEAVES = {
 
 HEART = ["recordings.graph", "recordings.accounts", "recordings.alarms.record", "recordings.attempts",
          "recordings.announcement", "recordings.governor", "recordings.leases", "recordings.lifecycle",
-         "recordings.models", "recordings.status"]  # fmt: skip
+         "recordings.samples", "recordings.models", "recordings.status"]  # fmt: skip
 """From the bottom up; each may import what stands before it, leaves, and calls.models."""
 
 WINGS = ("recordings.download", "recordings.playback")

@@ -85,6 +85,15 @@ def test_a_failed_one_is_worth_asking_when_its_retry_is_due(
     assert body["next_retry_at"].endswith("Z")
 
 
+@pytest.mark.parametrize(("seconds", "words"), [
+    (-20, "within a minute"), (5, "within a minute"), (59, "within a minute"), (90, "in about 2 minutes"),
+    (880, "in about 15 minutes"),
+])  # fmt: skip
+def test_a_failed_one_says_when_it_is_tried_again(business: Business, seconds: float, words: str) -> None:
+    row = make_recording(business, "failed", recording_reason=Reason.STALLED, recording_next_retry_at=ago(-seconds))
+    assert payload(row)["message"] == f"The download took too long. We will try again {words}."
+
+
 def test_one_that_cools_down_is_worth_asking_when_it_has_cooled(business: Business) -> None:
     row = make_recording(business, recording_last_enqueue_at=ago(20))
     assert payload(row, Answer.COOLING_DOWN)["retry_after"] in {39, 40}

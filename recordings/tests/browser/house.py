@@ -14,7 +14,7 @@ from demo.provider import Provider
 from demo.service import Service, wait_until
 
 PASSWORD = "a-secret-of-tests"
-LISTENER, MANAGER = "lior", "dana"
+LISTENER, MANAGER, OPERATOR = "lior", "dana", "omri"
 SLUG = "acme"
 NOON = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -28,7 +28,7 @@ class House:
     provider: Provider
 
     def settle(self) -> None:
-        """Make the business, its provider account and its two members."""
+        """Make the business, its provider account, its two members, and an operator."""
         host = urlsplit(self.provider.base_url).netloc
         self.service.manage(
             "create_business", SLUG, "--name", "Acme", "--timezone", "Asia/Jerusalem", "--provider", "generic",
@@ -38,6 +38,9 @@ class House:
             self.service.manage(
                 "create_member", user, "--business", SLUG, "--role", role, "--password-stdin", stdin=PASSWORD
             )
+
+        self.service.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
+        self.service.manage("createsuperuser", "--noinput", "--username", OPERATOR, "--email", "")
 
     def call(self, agent: str, recording: str | None = None) -> str:
         """Bring in a call whose recording the provider knows by this name; returns its SID. Each is older."""
@@ -88,7 +91,7 @@ class Visit:
         self.open(path)
         self.page.fill("[name=username]", user)
         self.page.fill("[name=password]", PASSWORD)
-        self.page.click("main button[type=submit]")
+        self.page.click("main [type=submit]")
         self.page.wait_for_url(self.house.service.url + path)
 
     def row(self, sid: str) -> Locator:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recordings.tests.browser.conftest import Visiting
-from recordings.tests.browser.house import House, Visit
+from recordings.tests.browser.house import OPERATOR, House, Visit
 
 pytestmark = pytest.mark.once
 
@@ -51,5 +51,29 @@ def test_axe_finds_nothing(house: House, visiting: Visiting, locale: str, scheme
         here.page.keyboard.press("?")
         assert violations(here) == []
         here.open(f"/calls/{sid}?t=192")
+        here.page.add_script_tag(content=AXE.read_text())
+        assert violations(here) == []
+
+
+@pytest.mark.parametrize(("locale", "scheme", "size"), [("en-GB", "light", WIDE), ("he-IL", "dark", NARROW)])
+def test_axe_finds_nothing_on_the_operators_page(
+    house: House, visiting: Visiting, locale: str, scheme: str, size: dict[str, int]
+) -> None:
+    house.call(f"now-{locale}-{scheme}", "never-asked-for")
+    house.service.sql(
+        "UPDATE call_log SET recording_download_status = 'failed', recording_reason = 'gone', recording_permanent = %s "
+        "WHERE agent = %s",
+        True, f"now-{locale}-{scheme}",
+    )  # fmt: skip
+    with visiting(locale=locale, color_scheme=scheme, viewport=size, bypass_csp=True) as here:
+        here.log_in(OPERATOR, "/admin/recordings/recording/now/")
+        here.page.locator("summary").click()
+        here.page.add_script_tag(content=AXE.read_text())
+        assert violations(here) == []
+        if SCREENSHOTS:
+            name = f"now-{locale}-{scheme}-{size['width']}.png"
+            here.page.screenshot(path=Path(SCREENSHOTS) / name, full_page=True)
+        assert here.page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        here.page.locator("button.button").first.click()
         here.page.add_script_tag(content=AXE.read_text())
         assert violations(here) == []
