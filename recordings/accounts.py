@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Case, F, When
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -40,6 +40,12 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
     def paused(self) -> Self:
         """Asked to wait, for a time that can be meant; one further ahead comes from a clock that was wrong."""
         return self.filter(paused_until__gt=now(), paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER))
+
+    def in_trouble(self) -> "list[ProviderAccount]":
+        """Those that are refused, that were asked to wait, or whose provider was in trouble a moment ago. One query."""
+        marked = Q(broken_since__isnull=False) | Q(paused_until__isnull=False) | Q(slowed_at__isnull=False)
+        found = self.filter(marked).with_moment().select_related("business").order_by("business__slug")
+        return [one for one in found if one.broken_since or one.is_paused() or one.at_once() < one.cap]
 
     def as_read(self, account: "ProviderAccount") -> Self:
         """This account while its credentials are those of `account`: an answer to old ones says nothing of new ones."""

@@ -187,8 +187,9 @@ def _accounts() -> Iterator[Family]:
     accounts = ProviderAccount.objects.aggregate(
         refused=Count("pk", filter=Q(broken_since__isnull=False)),
         paused=Count("pk", filter=Q(pk__in=ProviderAccount.objects.paused().values("pk"))),
+        slowed=Count("pk", filter=Q(slowed_at__isnull=False)),
     )
-    words = "Provider accounts whose credentials are refused, or that were asked to slow down."
+    words = "Provider accounts that are refused, were asked to wait, or are asked for less since a trouble."
     yield _gauge("prosaasil_accounts", words, "state", accounts.items())
 
 

@@ -3,17 +3,16 @@
 Each function is a bounded number of queries, whatever the table's size: counts come from indexes, lists are cut.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, QuerySet
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings.lifecycle import Ask
-from recordings.models import Attempt, ProviderAccount, Recording
+from recordings.models import Attempt, Recording
 from recordings.reasons import Reason
 from recordings.status import payload
 
@@ -162,10 +161,3 @@ def _running(attempt: Attempt) -> Running:
 def _seconds(row: Any, since: datetime | None) -> float:
     """How long ago `since` was when this row was read, by the database's clock."""
     return max(0.0, (row.moment - since).total_seconds()) if since else 0.0
-
-
-def troubled(accounts: QuerySet[ProviderAccount]) -> Iterable[ProviderAccount]:
-    """Those whose credentials the provider refuses, or that it asked to wait: with `is_paused`. One query."""
-    paused = ProviderAccount.objects.paused().values("pk")
-    with_pause = accounts.annotate(is_paused=Q(pk__in=paused)).select_related("business").order_by("business__slug")
-    return with_pause.filter(Q(is_paused=True) | Q(broken_since__isnull=False))

@@ -53,7 +53,7 @@ class NowPages:
             "total": plain(sum(counts.values())),
             "waiting": [_oldest(one) for one in now.waiting()],
             "downloading": _downloading(now.downloading()),
-            "accounts": list(now.troubled(ProviderAccount.objects.all())),
+            "accounts": ProviderAccount.objects.in_trouble(),
             "failures": [_failures(one) for one in now.failures()],
             "plots": _plots(day),
             "columns": [*(names_of_states()[name] for name in PLOTTED), _("downloaded"), _("failed or crashed")],

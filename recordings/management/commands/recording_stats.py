@@ -7,6 +7,7 @@ from django.db.models import Count, Q, QuerySet
 
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
+from recordings.accounts import ProviderAccountQuerySet
 from recordings.management.command import ReportingCommand, business_argument, business_named
 from recordings.models import ProviderAccount, Recording
 from recordings.status import iso
@@ -29,7 +30,7 @@ class Command(ReportingCommand):
 
     def run(self, **options: Any) -> None:
         """Six queries, whatever the table's size."""
-        rows, accounts = Recording.objects.all(), ProviderAccount.objects.order_by("business__slug")
+        rows, accounts = Recording.objects.all(), ProviderAccount.objects.all()
         if options["business"]:
             business = business_named(options["business"])
             rows, accounts = rows.filter(business=business), accounts.filter(business=business)
@@ -80,10 +81,8 @@ def _fates(by_business: list[dict[str, Any]]) -> dict[str, int]:
     return {"will_be_retried": again, "given_up": sum(row["count"] for row in by_business) - again}
 
 
-def _troubled(accounts: QuerySet[ProviderAccount]) -> list[dict[str, Any]]:
-    """Accounts that are refused, that were asked to wait, or whose provider was in trouble a moment ago."""
-    marked = Q(broken_since__isnull=False) | Q(paused_until__isnull=False) | Q(slowed_at__isnull=False)
-    found = accounts.filter(marked).select_related("business").annotate(moment=now())
+def _troubled(accounts: ProviderAccountQuerySet) -> list[dict[str, Any]]:
+    """What is wrong with accounts, and until when."""
     return [
         {
             "business": account.business.slug,
@@ -94,8 +93,7 @@ def _troubled(accounts: QuerySet[ProviderAccount]) -> list[dict[str, Any]]:
             "cap": account.cap,
             "background_rests_until": account.rests_until if account.is_resting() else None,
         }
-        for account in found
-        if account.broken_since or account.is_paused() or account.at_once() < account.cap
+        for account in accounts.in_trouble()
     ]
 
 
