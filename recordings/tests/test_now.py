@@ -131,7 +131,11 @@ def test_accounts_in_trouble_are_told_and_lead_to_their_page(operator: Client) -
     assert f'href="/admin/calls/business/{globex.pk}/change/"' in response.content.decode()
     assert "Initech" not in page
     ProviderAccount.objects.update(broken_since=None, paused_until=database_now(-1))
-    assert "None is refused or asked to slow down." in text(operator.get(NOW))
+    assert "None is refused, asked to slow down or in trouble." in text(operator.get(NOW))
+    ProviderAccount.objects.update(slowed_to=4, slowed_at=database_now(), rests_until=database_now(30))
+    page = text(operator.get(NOW))
+    assert "4 of 64 downloads at once" in page
+    assert "What nobody clicked rests until" in page
 
 
 def test_failures_are_counted_by_reason_in_words_with_the_code_and_what_becomes_of_them(operator: Client) -> None:
