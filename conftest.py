@@ -43,6 +43,41 @@ def pytest_configure() -> None:
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quickly_emptied() -> Iterator[None]:
+    """After a test with transactions of its own: an empty database, as Django's `flush` leaves it, 20 times as fast.
+
+    What only migrations write (content types, permissions) stays in place of being deleted and made anew.
+    """
+    from django.test import TransactionTestCase
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _self: _empty_the_database())
+        yield
+
+
+def _empty_the_database() -> None:
+    from django.db import connection, transaction
+
+    from recordings import schedules
+
+    all_tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    tables = sorted(set(all_tables) - {"django_content_type", "auth_permission"})
+    quoted = [connection.ops.quote_name(table) for table in tables]
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # TRUNCATE waits for those who still write, and takes dead rows away: so do these, where there are any.
+            cursor.execute(f"LOCK TABLE {', '.join(quoted)} IN ACCESS EXCLUSIVE MODE")
+            cursor.execute(
+                "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND pg_relation_size(oid) > 1000000", [tables]
+            )
+            for (large,) in cursor.fetchall():
+                cursor.execute(f"TRUNCATE {connection.ops.quote_name(large)} CASCADE")
+        for table in quoted:
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own tables
+        schedules.create()
+
+
 USES_A_DATABASE = {"db", "transactional_db", "service", "lasting_service", "house", "postgres_server"}
 """Fixtures that reach one, beside the mark `django_db`."""
 

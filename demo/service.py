@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from demo import warm
 from prosaasil.supervisor import processes
 from prosaasil.supervisor.ports import LOOPBACK, free_port
 
-MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
+MANAGE = warm.MANAGE
 MARK = "PROSAASIL_SERVICE"
 """In the environment of all processes of a service, whatever becomes of their parents: tells them from all others."""
 
@@ -145,14 +146,7 @@ class Service:
 
     def manage(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a management command with the service's settings; its output is text."""
-        return subprocess.run(
-            [sys.executable, str(MANAGE), *arguments],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=check,
-        )
+        return warm.manage(arguments, self.environment, stdin=stdin, check=check)
 
     def log(self) -> str:
         """What it has written to its outputs so far."""

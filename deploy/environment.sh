@@ -4,6 +4,7 @@
 # environment LOCK: .venv holds what LOCK names, in those versions and with those hashes; nothing is taken out of it.
 environment() {
   local lock=$1 mutex stamp wanted
+  unset PYTHONDONTWRITEBYTECODE # where an image sets it, each process would compile Django anew: a second at every start
   stamp=.venv/.installed-$lock
   exec {mutex}<requirements-uv.txt
   flock "$mutex"

@@ -1,6 +1,7 @@
 """What a recording's row says to programs and people: the one payload of status, batch, stream, events and pages."""
 
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -143,10 +144,12 @@ def _bytes_done(row: CallLog) -> int | None:
     """How many bytes are here. The size of the part is the progress: no row is written for it."""
     if row.recording_download_status != RecordingStatus.DOWNLOADING:
         return row.recording_bytes
-    try:
-        return default_storage().path(f"{row.pk}/{row.recording_token}{PART}").stat().st_size
-    except (OSError, ValueError):  # not begun, or just renamed
-        return 0
+    with suppress(ValueError):
+        part = default_storage().path(f"{row.pk}/{row.recording_token}{PART}")
+        for path in (part, part.with_suffix("")):  # whole and renamed, while its row is not yet written
+            with suppress(OSError):
+                return path.stat().st_size
+    return 0
 
 
 def _retry_after(row: CallLog, done: int | None, outcome: Answer | None) -> int | None:

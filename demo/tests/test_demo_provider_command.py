@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from demo import warm
 from demo.provider import Provider
 from demo.tests.client import Client
 
-MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
-
 
 def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
+    """One that is sent signals: a process as a shell starts it."""
     environment = {**os.environ, "PROSAASIL_VAR": str(folder)}
-    command = [sys.executable, str(MANAGE), "demo_provider", *options]
+    command = [sys.executable, str(warm.MANAGE), "demo_provider", *options]
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -41,20 +41,26 @@ def test_it_says_where_it_is_serves_and_ends_on_a_signal(tmp_path: Path, end: si
             process.kill()
 
 
+def refused(folder: Path, *options: str) -> tuple[int, str]:
+    """Exit status and stderr of one that ends by itself."""
+    own = {**os.environ, "PROSAASIL_VAR": str(folder)}
+    done = warm.manage(["demo_provider", *options], own, check=False)
+    return done.returncode, done.stderr
+
+
 def test_a_taken_port_is_an_error_with_status_3(tmp_path: Path) -> None:
-    with Provider() as other, start(tmp_path, "--port", str(other.port)) as process:
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 3
-        assert f"Port {other.port} is taken" in said
-        assert "Traceback" not in said
+    with Provider() as other:
+        status, said = refused(tmp_path, "--port", str(other.port))
+    assert status == 3
+    assert f"Port {other.port} is taken" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
 def test_a_port_that_makes_no_sense_is_a_usage_error(tmp_path: Path, port: str) -> None:
-    with start(tmp_path, f"--port={port}") as process:
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 2
-        assert "0 to 65535" in said
+    status, said = refused(tmp_path, f"--port={port}")
+    assert status == 2
+    assert "0 to 65535" in said
 
 
 def test_people_read_the_address_and_the_credentials(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_the_demo_is_refused_where_others_could_reach_it(tmp_path: Path) -> None
     assert not (service.var / "prosaasil.sqlite3").exists()
 
 
+@pytest.mark.once  # what it asks the database, every start without --demo asks
 def test_the_first_start_without_demo_says_how_to_begin(service: StartService) -> None:
     started = service("--prepare")
     wait_until(lambda: "Ctrl-C ends it." in started.log(), what="it has said that it is there")

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from demo import warm
 from prosaasil import environment
 
 
@@ -81,7 +82,7 @@ def test_the_data_folder_is_made_for_its_owner(tmp_path: Path) -> None:
 
 def test_the_command_line_makes_no_file_for_others(tmp_path: Path) -> None:
     own = {"PATH": os.environ["PATH"], "PROSAASIL_VAR": str(tmp_path / "var")}
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=own, cwd=settings.BASE_DIR, check=True)
+    warm.manage(["migrate", "-v0"], own)
     files = [path for path in (tmp_path / "var").rglob("*") if path.is_file()]
     assert tmp_path / "var" / "prosaasil.sqlite3" in files
     assert [path for path in files if path.stat().st_mode & 0o007] == []

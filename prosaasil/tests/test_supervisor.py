@@ -1,4 +1,7 @@
-"""The supervisor, seen from outside: real services, real signals."""
+"""The supervisor, seen from outside: real services, real signals.
+
+What is of processes, ports and files only, and no query, is tested `once`.
+"""
 
 import os
 import signal
@@ -53,7 +56,7 @@ def wait_until_gone(members: Iterable[Member]) -> None:
     wait_until(lambda: all(gone(member.pid) for member in members), what="the old group is gone")
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["main", "a worker"])
+@pytest.mark.parametrize("which", [pytest.param(0, id="main", marks=pytest.mark.once), pytest.param(1, id="a worker")])
 def test_a_killed_web_process_takes_its_group_with_it_and_all_of_it_comes_back(running: Service, which: int) -> None:
     cluster, before = whole_cluster(running), whole_web(running)
     os.kill(before[which].pid, signal.SIGKILL)
@@ -118,6 +121,7 @@ def test_a_cluster_that_only_stands_still_is_started_again(service: StartService
         assert "none was begun for" in running.log()
 
 
+@pytest.mark.once
 def test_a_second_serve_on_the_same_data_folder_is_refused_and_says_which_process_runs(
     running: Service, service: StartService
 ) -> None:
@@ -128,6 +132,7 @@ def test_a_second_serve_on_the_same_data_folder_is_refused_and_says_which_proces
     running.wait_until_ready()
 
 
+@pytest.mark.once
 def test_a_port_that_another_service_would_share_is_taken_all_the_same(running: Service, service: StartService) -> None:
     refused = service(start=False, environment={"PORT": str(running.port)})
     refused.start(wait=False)
@@ -135,6 +140,7 @@ def test_a_port_that_another_service_would_share_is_taken_all_the_same(running: 
     assert f"Can't listen on 127.0.0.1:{running.port}" in refused.log()
 
 
+@pytest.mark.once
 def test_a_taken_port_is_an_error_before_anything_is_started(service: StartService) -> None:
     refused = service(start=False)
     with socket.create_server((ports.LOOPBACK, refused.port)):
@@ -144,7 +150,10 @@ def test_a_taken_port_is_an_error_before_anything_is_started(service: StartServi
     assert not (refused.var / "run" / "group-web.json").exists()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGINT, id="Ctrl-C", marks=pytest.mark.once)],
+)
 def test_a_stop_ends_every_process_and_exits_0(service: StartService, how: signal.Signals) -> None:
     stopped = service()
     stopped.stop(how)
@@ -153,6 +162,7 @@ def test_a_stop_ends_every_process_and_exits_0(service: StartService, how: signa
     assert not (stopped.var / "run" / "group-web.json").exists()
 
 
+@pytest.mark.once
 def test_a_stop_during_the_start_leaves_nothing(service: StartService) -> None:
     stopped = service(start=False)
     stopped.start(wait=False)
@@ -161,6 +171,7 @@ def test_a_stop_during_the_start_leaves_nothing(service: StartService) -> None:
     assert stopped.members() == []
 
 
+@pytest.mark.once
 def test_a_stop_does_not_wait_for_a_worker_that_hangs(service: StartService) -> None:
     stopped = service()
     os.kill(whole_cluster(stopped)[-1].pid, signal.SIGSTOP)
@@ -183,12 +194,14 @@ def test_a_stop_under_load_gives_every_lease_back_and_kills_nobody(service: Star
         assert "group_killed" not in loaded.log()
 
 
+@pytest.mark.once
 def test_the_processes_of_a_killed_serve_end_by_themselves(service: StartService) -> None:
     killed = service()
     killed.stop(signal.SIGKILL)
     wait_until(lambda: killed.members() == [], what="its groups have noticed")
 
 
+@pytest.mark.once
 def test_what_a_killed_serve_could_not_end_is_ended_by_the_next(service: StartService) -> None:
     killed = service()
     hanging = [member.pid for member in whole_cluster(killed)]
@@ -201,6 +214,7 @@ def test_what_a_killed_serve_could_not_end_is_ended_by_the_next(service: StartSe
     assert len(whole_cluster(following)) == 7
 
 
+@pytest.mark.once
 def test_a_stranger_with_a_remembered_number_is_left_alone(service: StartService) -> None:
     started = service(start=False)
     (started.var / "run" / "group-web.json").write_text(f'{{"token": "of another", "session": {os.getsid(0)}}}')

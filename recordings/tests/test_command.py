@@ -2,26 +2,17 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
+from demo import warm
 
 
 def manage(var: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a shell would, on a data folder of its own."""
+    """Run a command in a process of its own, as a shell would, on a data folder of its own."""
     kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return subprocess.run(
-        [sys.executable, str(MANAGE), *arguments],
-        env=kept | {"PROSAASIL_VAR": str(var)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    return warm.manage(arguments, kept | {"PROSAASIL_VAR": str(var)} | environment, check=False)
 
 
 def test_a_database_that_is_away_ends_with_3_and_a_sentence(tmp_path: Path) -> None:

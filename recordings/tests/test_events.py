@@ -70,7 +70,7 @@ def recording(acme: Customer, misbehaviour: str = "", **options: Any) -> str:
     acme.provider.put(name, bulk(name, 1_000_000))
     if misbehaviour:
         acme.provider.misbehave(name, misbehaviour, **options)
-    acme.import_recordings({sid: name})
+    acme.bring(sid, name)
     return sid
 
 

@@ -35,7 +35,7 @@ def cold(acme: Customer) -> tuple[str, str]:
     sid, name = f"MEDIA{number:04}", f"media-{number:04}"
     acme.provider.put(name, AUDIO)
     acme.provider.misbehave(name, "slow", bytes_per_second=len(AUDIO.body) // 2)
-    acme.import_recordings({sid: name})
+    acme.bring(sid, name)
     return name, f"{acme.service.url}/api/recordings/{sid}/stream?live=1"
 
 

@@ -64,7 +64,7 @@ class Stage:
         self.provider.put(name, audio)
         if misbehaviour:
             self.provider.misbehave(name, misbehaviour, **options)  # type: ignore[arg-type]
-        self.acme.import_recordings({sid: name})
+        self.acme.bring(sid, name)
         return sid, audio
 
     def ready(self) -> tuple[str, Audio]:

@@ -173,6 +173,13 @@ def test_every_state_has_a_label_and_a_sentence(business: Business) -> None:
     assert len({words(row) for row in rows}) > len(Reason) + 5
 
 
+def test_what_has_its_final_name_before_its_row_says_so_is_all_here(business: Business) -> None:
+    row = downloading(business, here=4000, total=4000, took=1)
+    part = default_storage().path(f"{row.pk}/{row.recording_token}.part")
+    part.rename(part.with_suffix(""))
+    assert payload(row)["bytes_done"] == 4000
+
+
 def test_a_payload_makes_no_query(business: Business, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     rows = [make_recording(business, status) for status in STATUSES]
     with django_assert_num_queries(0):

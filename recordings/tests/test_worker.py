@@ -13,6 +13,7 @@ from calls.clock import now
 from calls.models import PRIORITY_CLICK, CallLog
 from calls.tests.factories import make_business, make_recording
 from demo.provider import Provider
+from demo.service import wait_until
 from recordings import bell
 from recordings.attempts import Attempt, Outcome
 from recordings.download import stopping, worker
@@ -179,7 +180,7 @@ def test_a_beat_renews_the_lease_while_the_provider_is_slow(
         until = row.recording_lease_until
         return until is not None and until > about_to_end + timedelta(seconds=20)
 
-    assert provider.counts.wait(renewed, 5)
+    wait_until(renewed, 5, "the lease is renewed")
     provider.open_gate()
     thread.join()
     row.refresh_from_db()
@@ -198,7 +199,7 @@ def test_the_length_that_the_provider_announced_is_in_the_row_while_it_arrives(
         row.refresh_from_db()
         return row.recording_bytes_total is not None
 
-    assert provider.counts.wait(told, 5)
+    wait_until(told, 5, "the length is in the row")
     assert row.recording_download_status == "downloading"
     assert row.recording_bytes_total == len(provider.audio(row.recording_url or "").body)
     assert Attempt.objects.get().validator != ""

@@ -26,6 +26,8 @@ class House:
 
     service: Service
     provider: Provider
+    sessions: dict[str, Any] = field(default_factory=dict)
+    """User → the cookie of a session that has begun."""
 
     def settle(self) -> None:
         """Make the business, its provider account, its two members, and an operator."""
@@ -87,6 +89,16 @@ class Visit:
         self.page.goto(self.house.service.url + path)
 
     def log_in(self, user: str = LISTENER, path: str = "/") -> None:
+        """Go to a page as somebody who is logged in; the first time it is `pass_the_login`, later that session."""
+        if user not in self.house.sessions:
+            self.pass_the_login(user, path)
+            cookies = self.page.context.cookies()
+            self.house.sessions[user] = [one for one in cookies if one.get("name") == "prosaasil_session"]
+            return
+        self.page.context.add_cookies(self.house.sessions[user])
+        self.open(path)
+
+    def pass_the_login(self, user: str = LISTENER, path: str = "/") -> None:
         """Log in on the way to a page, as people do."""
         self.open(path)
         self.page.fill("[name=username]", user)

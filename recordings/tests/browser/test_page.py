@@ -49,7 +49,7 @@ def test_a_search_by_a_national_number_finds_the_call(house: House, visiting: Vi
 def test_hebrew_runs_from_right_to_left_and_can_be_switched(house: House, visiting: Visiting) -> None:
     sid = house.call("hebrew", "hello")
     with visiting(locale="he-IL") as here:
-        here.log_in(path="/?agent=hebrew")
+        here.pass_the_login(path="/?agent=hebrew")
         page = here.page
         assert page.locator("h1").inner_text() == "שיחות אחרונות"
         assert here.label(sid) == "לא הורדה"

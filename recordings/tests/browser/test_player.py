@@ -140,7 +140,7 @@ def test_a_link_to_a_moment_is_copied_and_opens_there_through_the_login(house: H
     sid = house.call("moment", "long-cbr-moment")
     house.service.sql("UPDATE call_log SET duration = 600 WHERE call_sid = %s", sid)
     with visiting(permissions=["clipboard-read", "clipboard-write"]) as here:
-        here.log_in(path=f"/calls/{sid}?t=192")
+        here.pass_the_login(path=f"/calls/{sid}?t=192")
         assert here.player.get_by_text("3:12").is_visible()
         assert here.player.get_by_text("10:00").is_visible()
         assert here.asked == []

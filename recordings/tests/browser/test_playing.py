@@ -205,7 +205,7 @@ def test_who_was_logged_out_meanwhile_is_led_to_the_login_and_back(house: House,
         again = here.row(sid).get_by_role("button", name="Log in again")
         again.click()
         here.page.wait_for_url("**/login/?next=*")
-        here.log_in(path="/?agent=expired")
+        here.pass_the_login(path="/?agent=expired")
         here.play(sid)
         here.hears(sid)
 
@@ -227,7 +227,7 @@ def test_a_server_that_cannot_be_reached_is_said_in_words(house: House, visiting
 def test_a_recording_can_be_got_and_played_where_no_script_runs(house: House, visiting: Visiting) -> None:
     sid = house.call("plain", "hello-cbr-plain")
     with visiting(java_script_enabled=False) as here:
-        here.log_in(path="/?agent=plain")
+        here.pass_the_login(path="/?agent=plain")
         here.row(sid).get_by_role("link", name="Play").click()
         here.page.get_by_role("button", name="Get the recording").click()
         wait_until(lambda: house.status(sid) == "ready")

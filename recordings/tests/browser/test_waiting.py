@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from recordings.tests.browser.conftest import Visiting
+from recordings.tests.browser.house import House, Visit, visit
 
 pytestmark = pytest.mark.once
 
@@ -30,19 +30,25 @@ START = """async ([sids, first, answers]) => {
 }"""
 
 
-@pytest.fixture
-def page(visiting: Visiting) -> Iterator[Page]:
-    with visiting() as here:
+@pytest.fixture(scope="module")
+def visited(browser: Browser, house: House) -> Iterator[Visit]:
+    with visit(browser, house) as here:
         here.page.clock.install()
-        here.open("/login/")
-        yield here.page
+        yield here
+
+
+@pytest.fixture
+def page(visited: Visit) -> Page:
+    """A page that has just been loaded, whose clock stands still."""
+    visited.open("/login/")
+    assert visited.faults == []
+    return visited.page
 
 
 def waited(page: Page, answers: dict[str, list[Any]], first: dict[str, Any] = PENDING, seconds: int = 70) -> Any:
     """Wait for the recordings of `answers`; what was seen in that many seconds of the page's clock."""
     page.evaluate(START, [list(answers), first, answers])
-    for _ in range(seconds * 4):
-        page.clock.run_for(250)
+    page.clock.run_for(seconds * 1000)
     return page.evaluate("window.seen")
 
 
@@ -113,8 +119,7 @@ def test_one_that_is_pressed_while_another_is_looked_at_has_a_look_of_its_own(pa
     }""",
         PENDING,
     )
-    for _ in range(20):
-        page.clock.run_for(250)
+    page.clock.run_for(5_000)
     assert page.evaluate("window.seen") == {"looks": [["a"], ["a", "b"], ["a", "b"]], "refused": []}
 
 
@@ -131,8 +136,7 @@ def test_a_server_that_stays_away_is_looked_for_ten_times(page: Page) -> None:
     }""",
         PENDING,
     )
-    for _ in range(70 * 4):
-        page.clock.run_for(250)
+    page.clock.run_for(70_000)
     assert page.evaluate("window.seen") == {"looks": 10, "refused": [["a", "unreachable"]]}
 
 
