@@ -24,12 +24,12 @@ from recordings.download import marks, stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
 from recordings.download.crew import Crew, Result
-from recordings.download.errors import Stalled, StorageError
+from recordings.download.errors import Stalled, StorageError, StorageFull
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
+from recordings.download.room import Claimable, claimable
 from recordings.leases import BEAT_EVERY, CLAIMED, LEASE
 from recordings.models import ProviderAccount, Recording
-from recordings.reasons import Reason
 from recordings.results import Begun, Failed, Finished, Held
 from recordings.storage import default_storage
 
@@ -164,6 +164,9 @@ class Drain:
         if not self._may_claim():
             self._next_look, self._full_haul = math.inf, False  # from now on only its own results matter
             return
+        if (room := claimable()) is not Claimable.ALL:
+            self._claim_without_room(room)
+            return
         slots = settings.RECORDINGS_SLOTS
         free = slots - len(self._jobs)
         bulk = sum(not job.click for job in self._jobs.values())
@@ -173,6 +176,16 @@ class Drain:
         if self._full_haul and free > room and all(job.click for job in taken):  # a bulk job among them: no click left
             self._start(free - room, clicks_only=True)
         self._next_look = 0.0 if self._full_haul else monotonic() + LOOK_EVERY
+
+    def _claim_without_room(self, room: Claimable) -> None:
+        """The storage takes nothing now. What waits goes on waiting, and no try is spent; look again each second.
+
+        Clicks are taken where the storage is there and can't be written: a person is told why.
+        """
+        if room is Claimable.CLICKS:
+            self._start(settings.RECORDINGS_SLOTS - len(self._jobs), clicks_only=True)
+        self._next_look, self._full_haul = monotonic() + LOOK_EVERY, False
+        self._stay_until = monotonic() + 2 * LOOK_EVERY
 
     def _start(self, limit: int, *, clicks_only: bool = False, more: bool = False) -> list[Job]:
         before = monotonic()
@@ -218,8 +231,8 @@ class Drain:
             return
         try:
             default_storage().sync()
-        except StorageError as error:
-            failed = functools.partial(Failed, reason=Reason.STORAGE_ERROR, permanent=False, detail=error.detail)
+        except (StorageError, StorageFull) as error:
+            failed = functools.partial(Failed, reason=error.reason, permanent=False, detail=error.detail)
             self._unsettled = [
                 (job, failed(job.held, url=job.url) if isinstance(result, Finished) else result)
                 for job, result in self._unsettled

@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from calls.models import Business
 from demo.checks import reached_from_elsewhere
 from demo.data import COMPANIES, OPERATOR, PASSWORD
-from prosaasil.supervisor import ports
+from prosaasil.supervisor import ports, processes
 from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
@@ -112,6 +112,7 @@ class Command(PlainCommand):
 
     def _serve(self, run_folder: RunFolder, demo_port: int | None, words: str) -> None:
         os.environ[TOKEN_NAME] = run_folder.token
+        processes.allow_descriptors()
         sweeper = Sweeper(import_string("recordings.tasks.sweep"))
         stopping = partial(self._say, "Stopping …")
         supervisor = Supervisor(_programs(demo_port), started=run_folder.remember, stopping=stopping)
