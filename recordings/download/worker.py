@@ -20,11 +20,12 @@ from django.db import connection, connections, transaction
 
 from recordings import bell
 from recordings.announcement import announce
+from recordings.away import NO_DESCRIPTORS, tell_out_of
 from recordings.download import marks, stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
 from recordings.download.crew import Crew, Result
-from recordings.download.errors import Stalled, StorageError, StorageFull
+from recordings.download.errors import Stalled, StorageError, StorageFull, out_of_descriptors
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
 from recordings.download.room import Claimable, claimable
@@ -56,8 +57,14 @@ def drain(crew: Crew | None = None, *, linger: float = 0.0) -> int:
     if place is None:
         return 0
     number, lock = place
-    with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
-        ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
+    try:
+        with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
+            ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
+    except OSError as error:
+        if not out_of_descriptors(error):
+            raise
+        tell_out_of(NO_DESCRIPTORS, error)
+        return 0  # the sweep rings again for what waits
     # Whatever came between its last look and now found no free place, and its bell returned at once.
     if not stopping.is_told() and Recording.objects.waiting().exists():
         with transaction.atomic():
