@@ -9,12 +9,19 @@ from django.conf import settings
 NEARLY_NOTHING = 1 << 20
 """Bytes. With less than this free, a failed write is the disk's fault."""
 
+RAISE_THE_LIMIT = "This process has no file descriptors left: raise its limit (LimitNOFILE, ulimit -n)"
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_full(error: OSError) -> bool:
     """Whether this write failed for want of room."""
     return error.errno in _FULL
+
+
+def is_out_of_descriptors(error: OSError) -> bool:
+    """Whether this process, or the system, may open no further file."""
+    return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def of_disk(folder: Path, error: OSError | None = None) -> str:
@@ -40,8 +47,7 @@ def _of_descriptors(error: Exception) -> str:
     try:
         os.close(os.open("/", os.O_RDONLY))
     except OSError as refused:
-        if refused.errno in (errno.EMFILE, errno.ENFILE):
-            return "This process has no file descriptors left: raise its limit (LimitNOFILE, ulimit -n)"
+        return RAISE_THE_LIMIT if is_out_of_descriptors(refused) else ""
     return ""
 
 

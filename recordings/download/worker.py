@@ -53,11 +53,11 @@ def drain(crew: Crew | None = None, *, linger: float = 0.0) -> int:
     `crew`: threads of its own, for a second drain in one process; else the process's. `linger`: seconds to stay for
     more, in the first place.
     """
-    place = None if stopping.is_told() else free_place()
-    if place is None:
-        return 0
-    number, lock = place
     try:
+        place = None if stopping.is_told() else free_place()
+        if place is None:
+            return 0
+        number, lock = place
         with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
             ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
     except OSError as error:

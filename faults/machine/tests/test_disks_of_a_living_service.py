@@ -101,6 +101,7 @@ def machine(
         }
         service = start(environment=environment, start=False)
         shutil.copytree(service.var / "recordings", storage.folder / "recordings")
+        (service.var / "serve.log").symlink_to(folder / "serve.log")  # it must not be on the disk that fills up
         service.start()
         machine = Machine(service, data, storage, provider, customer(service, provider))
         machine.acme.import_recordings({f"CA-{name}": name for name in NAMES})
