@@ -16,8 +16,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _WORD = re.compile(r"[^\s\"'<>]+")
 _USERINFO = re.compile(r"://[^\s/]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-codecs.lookup("unicode_escape")  # now: found at its first use, it may be when no file can be opened
 _LONGEST = 4_000  # characters of one value
+
+codecs.lookup("unicode_escape")  # loads its module; at its first use there may be no descriptor left to read that
 
 
 def clean(text: str) -> str:
@@ -44,7 +45,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class InWords(logging.Filter):
-    """A database that is away, a disk that is full, no descriptors left: what is wrong and what to do, in place of a traceback."""
+    """A database away, a disk full, no descriptors left: what is wrong and what to do, in place of a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Every record passes; one that came with such an error has `error` and no traceback."""

@@ -12,6 +12,7 @@ from demo.service import wait_until
 
 MEGABYTE = 1 << 20
 _FILLER = "filler"
+_PAGE = 4096
 
 
 class Disk:
@@ -22,12 +23,15 @@ class Disk:
 
     def fill(self, leave: int = 0) -> None:
         """Use up all but about `leave` bytes of it."""
-        while (more := self.free() - leave) > 0:
-            with (self._hidden / _FILLER).open("ab", buffering=0) as file:
+        with (self._hidden / _FILLER).open("ab", buffering=0) as file:
+            more = self.free() - leave
+            while more >= _PAGE:
                 try:
                     os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, more)
-                except OSError:  # a page less than it said
-                    return
+                except OSError:  # it was less than it said
+                    more //= 2
+                else:
+                    more = self.free() - leave
 
     def make_room(self) -> None:
         """Undo `fill`."""

@@ -1,9 +1,8 @@
 """A clock that jumps ten minutes, forwards and back: no wrong commit, and what has a time in the future recovers."""
 
 import os
-import subprocess
 from collections.abc import Iterator
-from functools import lru_cache
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,19 @@ from calls.models import CallLog
 from conftest import StartService
 from demo.provider import Provider
 from demo.service import wait_until
+from faults.machine.clock import NO_COMPILER, Clock, has_compiler
+from faults.machine.tests.forms import long_form
 from recordings import bell
 from recordings.download import worker
 from recordings.lifecycle import Answer, Ask
 from recordings.models import ProviderAccount, Recording
 from recordings.tests import rows
 from recordings.tests.downloads import business_of, provider_and_storage, waiting
-from recordings.tests.living import LONG, customer
+from recordings.tests.living import customer
 from recordings.tests.transitions import Witness
 
 JUMP = 600
-COUNT = 60 if LONG else 20
+COUNT = 60
 
 
 # --- rows that a wrong clock has written
@@ -102,50 +103,16 @@ def test_the_supervisor_counts_silence_by_a_clock_that_does_not_jump(
 # --- a real service whose clock jumps
 
 
-@lru_cache(maxsize=1)
-def faketime_library() -> str:
-    """The path of libfaketime for programs with threads; empty where it is not installed."""
-    found = subprocess.run(["faketime", "-f", "+1s", "env"], capture_output=True, text=True, check=False).stdout
-    [path] = [line.split("=", 1)[1] for line in found.splitlines() if line.startswith("LD_PRELOAD=")] or [""]
-    return path.replace("libfaketime.so.1", "libfaketimeMT.so.1")
-
-
-def why_no_clock() -> str:
-    try:
-        return "" if faketime_library() else "faketime preloads nothing here"
-    except FileNotFoundError:
-        return "faketime is not installed (apt-get install faketime)"
-
-
-def jump_to(offset: Path, seconds: int) -> None:
-    """From now on the service's clock is so far ahead."""
-    new = offset.with_suffix(".new")
-    new.write_text(f"+{seconds}")
-    new.replace(offset)
-
-
+@long_form
+@pytest.mark.skipif(not has_compiler(), reason=NO_COMPILER)
 def test_a_service_whose_clock_jumps_forwards_and_back_commits_each_recording_once_and_right(
     service: StartService, tmp_path: Path
 ) -> None:
     """On PostgreSQL the server's clock stays, and that of web and workers jumps: they disagree."""
-    if why := why_no_clock():
-        pytest.skip(why)
-    offset = tmp_path / "offset"
-    jump_to(offset, 0)
+    clock = Clock(tmp_path)
     with Provider(auth="none", latency=0.3, bulk_bytes=50_000) as provider:
-        running = service(
-            environment={
-                "RECORDINGS_ALLOW_PRIVATE_HOSTS": provider.address,
-                "LD_PRELOAD": faketime_library(),
-                "FAKETIME_TIMESTAMP_FILE": str(offset),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "NO_FAKE_STAT": "1",
-            },
-            start=False,
-        )
-        running.start(wait=False)
-        running.wait_until_ready()
+        allowed = {"RECORDINGS_ALLOW_PRIVATE_HOSTS": provider.address}
+        running = service(environment=allowed | clock.environment)
         acme = customer(running, provider)
         names = {f"CA{number:04}": f"bulk-{number:06}" for number in range(3 * COUNT)}
         acme.import_recordings(names)
@@ -154,11 +121,17 @@ def test_a_service_whose_clock_jumps_forwards_and_back_commits_each_recording_on
             for sid in sids[number * COUNT : (number + 1) * COUNT]:
                 assert acme.request("POST", f"/api/recordings/{sid}/download", {})[0] == 202
             provider.wait_for(names[sids[number * COUNT]], requests=1)
-            jump_to(offset, JUMP - jump)
+            clock.set(JUMP - jump)
         wait_until(lambda: acme.statuses() == {"ready": 3 * COUNT}, 90, "every recording is ready")
 
+        ahead = datetime.now() + timedelta(seconds=JUMP / 2)  # noqa: DTZ005 - as the log has it
+        assert [line for line in running.log().splitlines() if f"{ahead:%Y-%m-%d %H:%M:%S}" < line[:19] < "3"], (
+            "it jumped"
+        )
         right = {sid: provider.audio(provider.url(name, "wav")).sha256 for sid, name in names.items()}
         assert dict(running.sql("SELECT call_sid, recording_sha256 FROM call_log")) == right
         won = "SELECT recording_id FROM recordings_attempt WHERE outcome IN ('ready', 'adopted')"
         assert running.sql(f"{won} GROUP BY recording_id HAVING COUNT(*) > 1") == [], "one commit of each"
         assert "A silent group is started again" not in running.log()
+        assert "A process died" not in running.log()
+        assert "Traceback" not in running.log()

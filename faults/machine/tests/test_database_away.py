@@ -17,6 +17,7 @@ from demo import postgres
 from demo.provider import Provider
 from demo.service import Service, copy_prepared, wait_until
 from faults.machine.cutting_proxy import CuttingProxy, Fate
+from faults.machine.tests.forms import long_form
 from recordings.attempts import Attempt, Outcome
 from recordings.download import worker
 from recordings.download.adopting import sha256
@@ -24,7 +25,7 @@ from recordings.models import Recording
 from recordings.storage import default_storage
 from recordings.tests import rows
 from recordings.tests.downloads import business_of, provider_and_storage, waiting
-from recordings.tests.living import LONG, Customer, customer
+from recordings.tests.living import Customer, customer
 from recordings.tests.transitions import Witness
 
 pytestmark = [
@@ -139,7 +140,7 @@ def test_a_claim_whose_answer_is_lost_is_downloaded_once_at_the_latest_when_its_
     assert provider.count("hello").requests == 1
 
 
-@pytest.mark.skipif(not LONG, reason="the long form: LONG=1")
+@long_form
 def test_a_server_that_crashes_under_load_costs_no_recording_and_no_second_request(
     prepared_var: Path, postgres_server: postgres.Server, tmp_path: Path
 ) -> None:

@@ -17,7 +17,8 @@ from demo.provider import Provider
 from demo.service import Service, wait_until
 from faults.machine import disks
 from faults.machine.disks import MEGABYTE, Disk
-from recordings.tests.living import LONG, Customer, customer
+from faults.machine.tests.forms import long_form, once
+from recordings.tests.living import Customer, customer
 
 NAMES = ["warm", "full-1", "full-2", "read-only-1", "read-only-2", "away-1", "away-2"]
 NAMES += ["bulk-000003", "bulk-000004", "bulk-000005"]  # large ones
@@ -26,7 +27,7 @@ MOST = 60
 """Seconds in which all must be right again."""
 
 
-only_long = pytest.mark.skipif(not LONG, reason="the long form: LONG=1")
+pytestmark = once
 
 
 @dataclass
@@ -130,7 +131,6 @@ def at_gate(machine: Machine, sid: str) -> None:
     machine.provider.wait_for(name, requests=1)
 
 
-@pytest.mark.once
 def test_a_full_storage_refuses_before_the_download_and_all_is_ready_once_there_is_room(machine: Machine) -> None:
     click, bulk = "CA-full-1", "CA-full-2"
     machine.storage.fill(leave=RESERVE // 2)
@@ -152,7 +152,7 @@ def test_a_full_storage_refuses_before_the_download_and_all_is_ready_once_there_
     wait_until(lambda: machine.lines("The storage of recordings is back") == 1, 10, "its return is told")
 
 
-@only_long
+@long_form
 def test_a_disk_that_fills_up_in_the_middle_of_a_download_fails_it_for_now(machine: Machine) -> None:
     sid = "CA-bulk-000003"
     at_gate(machine, sid)
@@ -165,7 +165,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_download_fails_it_for_now(machi
     machine.recovers([sid])
 
 
-@only_long
+@long_form
 def test_a_read_only_storage_is_named_and_all_is_ready_once_it_can_be_written(machine: Machine) -> None:
     click, bulk = "CA-read-only-1", "CA-read-only-2"
     machine.storage.read_only()
@@ -211,7 +211,7 @@ def test_a_storage_that_is_away_is_waited_for_and_no_try_is_spent(machine: Machi
     wait_until(lambda: machine.lines("The storage of recordings is back") == back + 1, 10, "its return is told")
 
 
-@only_long
+@long_form
 def test_a_storage_that_goes_away_under_a_download_gives_it_back_to_the_queue(machine: Machine) -> None:
     sid = "CA-bulk-000005"
     at_gate(machine, sid)
@@ -222,7 +222,6 @@ def test_a_storage_that_goes_away_under_a_download_gives_it_back_to_the_queue(ma
     machine.recovers([sid])
 
 
-@pytest.mark.once
 def test_a_database_on_a_full_disk_takes_no_commit_and_loses_none(machine: Machine) -> None:
     """SQLite only: “database or disk is full” at the moment of finish."""
     if on_postgres():

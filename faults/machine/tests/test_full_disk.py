@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 
 from demo.provider import Provider
 from faults.machine.failing_calls import failing
+from faults.machine.tests.forms import once
 from recordings import part, sidecar, storage
 from recordings.attempts import Attempt, Outcome
 from recordings.download import worker
@@ -54,6 +55,7 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@once
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize(
     ("code", "reason"), [(errno.ENOSPC, Reason.STORAGE_FULL), (errno.EIO, Reason.STORAGE_ERROR)], ids=["full", "broken"]

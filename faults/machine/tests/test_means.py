@@ -14,13 +14,14 @@ import pytest
 from conftest import StartService
 from demo.provider import Provider
 from demo.service import Service, wait_until
+from faults.machine.tests.forms import long_form
 from recordings.attempts import Attempt
 from recordings.download import audio, crew, worker
 from recordings.download.providers import network
 from recordings.models import Recording
 from recordings.tests import rows
 from recordings.tests.downloads import business_of, provider_and_storage, waiting
-from recordings.tests.living import LONG, Customer, customer
+from recordings.tests.living import Customer, customer
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def all_ready(acme: Customer, count: int) -> None:
     wait_until(lambda: acme.request("GET", "/readyz")[0] == 200, 20, "it is well")
 
 
-@pytest.mark.skipif(not LONG, reason="the long form: LONG=1")
+@long_form
 def test_processes_that_ran_out_of_descriptors_or_memory_are_well_again_by_themselves(service: StartService) -> None:
     with Provider(auth="none") as provider:
         running = service(environment={"RECORDINGS_ALLOW_PRIVATE_HOSTS": provider.address})
