@@ -43,7 +43,7 @@ def pytest_configure() -> None:
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
-USES_A_DATABASE = {"db", "transactional_db", "service", "lasting_service", "house", "postgres_server"}
+USES_A_DATABASE = {"db", "transactional_db", "service", "lasting_service", "house", "postgres_server", "prepared_database"}
 """Fixtures that reach one, beside the mark `django_db`."""
 
 

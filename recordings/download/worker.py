@@ -134,7 +134,7 @@ class Drain:
                 self._announce()
                 self._beat()
                 self._database_is_away = False
-            except DatabaseError as error:
+            except (DatabaseError, MemoryError) as error:
                 self._database_away(error)
                 if not self._jobs:
                     break
@@ -171,8 +171,8 @@ class Drain:
         if not self._may_claim():
             self._next_look, self._full_haul = math.inf, False  # from now on only its own results matter
             return
-        if (room := claimable()) is not Claimable.ALL:
-            self._claim_without_room(room)
+        if (storage_takes := claimable()) is not Claimable.ALL:
+            self._claim_without_room(storage_takes)
             return
         slots = settings.RECORDINGS_SLOTS
         free = slots - len(self._jobs)
@@ -184,12 +184,12 @@ class Drain:
             self._start(free - room, clicks_only=True)
         self._next_look = 0.0 if self._full_haul else monotonic() + LOOK_EVERY
 
-    def _claim_without_room(self, room: Claimable) -> None:
+    def _claim_without_room(self, storage_takes: Claimable) -> None:
         """The storage takes nothing now. What waits goes on waiting, and no try is spent; look again each second.
 
         Clicks are taken where the storage is there and can't be written: a person is told why.
         """
-        if room is Claimable.CLICKS:
+        if storage_takes is Claimable.CLICKS:
             self._start(settings.RECORDINGS_SLOTS - len(self._jobs), clicks_only=True)
         self._next_look, self._full_haul = monotonic() + LOOK_EVERY, False
         self._stay_until = monotonic() + 2 * LOOK_EVERY
@@ -306,11 +306,15 @@ class Drain:
             elif job.transfer.left <= 0:
                 job.transfer.abort(Stalled())
 
-    def _database_away(self, error: DatabaseError) -> None:
-        """Go on without it as long as the leases last; results wait in memory. Said once, until it is back."""
+    def _database_away(self, error: DatabaseError | MemoryError) -> None:
+        """Go on without it as long as the leases last; results wait in memory. Said once, until it is back.
+
+        The same where there is no memory to ask it with.
+        """
         if not self._database_is_away:
-            facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error)}
-            log.error("Database away while downloading", extra=facts)
+            facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error) or type(error).__name__}
+            starved = isinstance(error, MemoryError)
+            log.error("Out of memory while downloading" if starved else "Database away while downloading", extra=facts)
         self._database_is_away = True
         connection.close()
         self._next_look = monotonic() + LOOK_EVERY

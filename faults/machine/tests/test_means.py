@@ -74,6 +74,28 @@ def test_a_download_that_runs_out_of_memory_fails_for_now_and_the_others_go_on(
     assert all(comes_back(row) for row in greedy)
 
 
+def test_a_drain_without_memory_for_its_own_work_goes_on_when_there_is_some(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "LOOK_EVERY", 0.05)
+    row = waiting(business_of(provider), provider, "hello")
+    settle = worker.Drain._settle
+    refused: list[worker.Drain] = []
+
+    def starved(drain: worker.Drain) -> None:
+        if len(refused) < 3:
+            refused.append(drain)
+            raise MemoryError
+        settle(drain)
+
+    monkeypatch.setattr(worker.Drain, "_settle", starved)
+    assert worker.drain() == 1
+    row.refresh_from_db()
+    assert (row.recording_download_status, len(refused)) == ("ready", 3)
+    assert provider.count("hello").requests == 1
+    assert told(caplog)[0] == "Out of memory while downloading"
+
+
 def test_an_attempt_that_cannot_even_say_so_leaves_neither_its_thread_nor_its_row_hanging(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +116,8 @@ def test_downloads_wait_for_a_thread_that_is_there_where_no_further_one_can_be_s
 ) -> None:
     business = business_of(provider)
     first = waiting(business, provider, "hello")
-    start, started = threading.Thread.start, []
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
 
     def refused(thread: threading.Thread) -> None:
         if thread.name.startswith("download-") and len(started) >= allowed:
