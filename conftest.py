@@ -43,7 +43,9 @@ def pytest_configure() -> None:
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
-USES_A_DATABASE = {"db", "transactional_db", "service", "lasting_service", "house", "postgres_server", "prepared_database"}
+USES_A_DATABASE = {
+    "db", "transactional_db", "service", "lasting_service", "house", "postgres_server", "prepared_database",
+}  # fmt: skip
 """Fixtures that reach one, beside the mark `django_db`."""
 
 
