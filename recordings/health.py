@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from prosaasil import trouble
 from recordings import bell
 from recordings.away import AWAY, FULL, NO_DESCRIPTORS, READ_ONLY, of_storage, tell_storage
-from recordings.download.errors import StorageError, StorageFull
+from recordings.download.errors import StorageError, StorageFull, out_of_descriptors
 from recordings.storage import Storage, StorageAway, default_storage
 
 SILENT = 15
@@ -113,6 +113,8 @@ def _workers() -> None:
         silent = abs(time.time() - sign.stat().st_mtime)  # one from the future is no sign of life either
         theirs = sign.read_text()
     except OSError as error:
+        if out_of_descriptors(error):
+            return  # of ours, which says nothing of theirs; the storage's check tells
         raise Unwell(gettext_noop("gave no sign of life")) from error
     if silent > SILENT:
         raise Unwell(gettext_noop("gave no sign of life for %(seconds)d s"), seconds=round(silent))
