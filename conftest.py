@@ -78,7 +78,9 @@ def _empty_the_database() -> None:
         schedules.create()
 
 
-USES_A_DATABASE = {"db", "transactional_db", "service", "lasting_service", "house", "postgres_server"}
+USES_A_DATABASE = {
+    "db", "transactional_db", "service", "lasting_service", "house", "postgres_server", "prepared_database",
+}  # fmt: skip
 """Fixtures that reach one, beside the mark `django_db`."""
 
 

@@ -1,5 +1,6 @@
 """Log lines: JSON or console, one line each, without query strings and without control characters."""
 
+import codecs
 import json
 import logging
 import re
@@ -16,6 +17,8 @@ _WORD = re.compile(r"[^\s\"'<>]+")
 _USERINFO = re.compile(r"://[^\s/]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST = 4_000  # characters of one value
+
+codecs.lookup("unicode_escape")  # loads its module; at its first use there may be no descriptor left to read that
 
 
 def clean(text: str) -> str:
@@ -42,7 +45,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class InWords(logging.Filter):
-    """A database that is away, a disk that is full: what is wrong and what to do, in place of a traceback."""
+    """A database away, a disk full, no descriptors left: what is wrong and what to do, in place of a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Every record passes; one that came with such an error has `error` and no traceback."""
@@ -59,7 +62,11 @@ class InWords(logging.Filter):
 
         if isinstance(error, OperationalError | InterfaceError):
             return f"The database can't be used: {trouble.of_database(error)}"
-        return f"{error}. Make room on this disk" if isinstance(error, OSError) and trouble.is_full(error) else ""
+        if not isinstance(error, OSError):
+            return ""
+        if trouble.is_out_of_descriptors(error):
+            return f"{error}. {trouble.RAISE_THE_LIMIT}"
+        return f"{error}. Make room on this disk" if trouble.is_full(error) else ""
 
 
 class JsonFormatter(logging.Formatter):

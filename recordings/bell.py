@@ -68,11 +68,22 @@ def sign_of_life() -> Path:
 
 
 def silent_for() -> float:
-    """Seconds since the queue's pusher gave its last sign of life; 0 when it never gave one, or its time is to come."""
+    """Seconds for which this process, asking again and again, has seen no sign of life of the queue's pusher.
+
+    0 when it never gave one. Counted from when the file's time was seen to change, by the monotonic clock: a wall
+    clock that jumps would else have a healthy cluster killed.
+    """
+    global _seen  # noqa: PLW0603 - one pusher, one supervisor
     try:
-        return max(0.0, time.time() - sign_of_life().stat().st_mtime)
+        sign = sign_of_life().stat().st_mtime_ns
     except OSError:
         return 0.0
+    if sign != _seen[0]:
+        _seen = (sign, time.monotonic())
+    return time.monotonic() - _seen[1]
+
+
+_seen = (0, 0.0)
 
 
 def listeners() -> list[str]:

@@ -10,6 +10,7 @@ from django_q.brokers.orm import ORM
 
 from calls.clock import now
 from recordings import bell
+from recordings.away import look_at_storage
 from recordings.download import stopping
 from recordings.models import Recording
 from recordings.storage import StorageAway, default_storage
@@ -45,6 +46,7 @@ class WakingBroker(ORM):  # type: ignore[misc]
         if not tasks or monotonic() > self._look_around_at:  # a click before housekeeping
             self._look_around_at = monotonic() + LONGEST_SLEEP
             _give_sign_of_life()
+            look_at_storage()
             Recording.objects.retry_due()
         if tasks:
             return list(tasks)

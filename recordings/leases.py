@@ -12,7 +12,20 @@ from typing import Any, Self, cast
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, DateTimeField, F, Field, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Case,
+    DateTimeField,
+    F,
+    Field,
+    IntegerField,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.expressions import Combinable
 
 from calls.clock import now
@@ -21,7 +34,7 @@ from recordings import backoff, bell, counting, graph, news
 from recordings.attempts import Attempt, Outcome
 from recordings.expressions import EachRow
 from recordings.governor import Turns, one_claim_at_a_time
-from recordings.reasons import Reason
+from recordings.reasons import OURS, Reason
 from recordings.results import Failed, Finished, Held, Whole, digest
 
 LEASE = 30
@@ -44,17 +57,26 @@ NO_FAILURE: dict[str, Any] = {"recording_reason": "", "recording_permanent": Fal
 NO_COUNTS: dict[str, Any] = {"recording_fail_count": 0, "recording_crash_count": 0}
 
 
-def next_retry(retry_after: float | None = None) -> Case:
+def next_retry(retry_after: float | None = None, *, ours: bool = False) -> Case:
     """When to try again, from the row's count of failures before this one; null when this was the last try.
 
-    The provider's wish only ever makes the wait longer, up to RECORDINGS_MAX_RETRY_AFTER.
+    The provider's wish only ever makes the wait longer, up to RECORDINGS_MAX_RETRY_AFTER. `ours`: no try is the last.
     """
     wish = min(retry_after or 0, settings.RECORDINGS_MAX_RETRY_AFTER)
     waits = [
         When(recording_fail_count=before, then=now(max(backoff.DELAYS[before], wish)))
         for before in range(len(backoff.DELAYS))
     ]
-    return Case(*waits, default=Value(None), output_field=DateTimeField())
+    last = now(max(backoff.DELAYS[-1], wish)) if ours else Value(None)
+    return Case(*waits, default=last, output_field=DateTimeField())
+
+
+def _one_failure_more(*, ours: bool) -> Combinable:
+    """The row's count of failures. A fault of this machine spends no last try: it never fills the count."""
+    if not ours:
+        return F("recording_fail_count") + 1
+    kept = When(recording_fail_count__gte=len(backoff.DELAYS), then=F("recording_fail_count"))
+    return Case(kept, default=F("recording_fail_count") + 1, output_field=IntegerField())
 
 
 _PRIORITIES = (PRIORITY_CLICK, PRIORITY_BULK)
@@ -219,15 +241,18 @@ class LeaseQuerySet(QuerySet[CallLog]):
         won: set[Held] = set()
         with transaction.atomic():
             for result in sorted(results, key=_by_id):
+                ours = result.reason in OURS
                 columns: dict[str, Any] = (
                     NO_LEASE
                     | NO_FILE
                     | {
-                        "recording_fail_count": F("recording_fail_count") + 1,
+                        "recording_fail_count": _one_failure_more(ours=ours),
                         "recording_crash_count": 0,
                         "recording_reason": result.reason,
                         "recording_permanent": result.permanent,
-                        "recording_next_retry_at": None if result.permanent else next_retry(result.retry_after),
+                        "recording_next_retry_at": (
+                            None if result.permanent else next_retry(result.retry_after, ours=ours)
+                        ),
                     }
                 )
                 row = self.filter(pk=result.held[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from recordings.download.errors import StorageError, StorageFull
+from recordings.download.errors import OutOfDescriptors, StorageError, StorageFull, out_of_descriptors
 
 PART = ".part"
 UNBORN = ".new"  # a part before it is locked; only a kill in that instant leaves one behind
@@ -104,7 +104,8 @@ class Part:
         """Let go of the lock. Harmless when repeated."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with suppress(OSError):  # the lock is gone all the same, and what is committed was made durable before
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +153,8 @@ def storage_errors() -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise (StorageFull if full else StorageError)(f"Our storage failed: {error.strerror}.") from error
+        kind = OutOfDescriptors if out_of_descriptors(error) else StorageFull if full else StorageError
+        raise kind("" if kind is OutOfDescriptors else f"Our storage failed: {error.strerror}.") from error
 
 
 def demand_free(file_system: os.statvfs_result, needed: int) -> None:
@@ -160,6 +162,8 @@ def demand_free(file_system: os.statvfs_result, needed: int) -> None:
     free = file_system.f_bavail * file_system.f_frsize
     if free < needed:
         raise StorageFull(f"{needed} bytes are needed and {free} are free.")
+    if file_system.f_files and not file_system.f_favail:  # some file systems count no files at all
+        raise StorageFull("Bytes are free, but no further file can be made: the file system has no inodes left.")
 
 
 def fsync_folder(folder: Path) -> None:

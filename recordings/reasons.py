@@ -27,6 +27,9 @@ class Reason(TextChoices):
     WORKER_CRASHED = "worker_crashed", _("The download was interrupted several times.")
 
 
+OURS = frozenset({Reason.STORAGE_FULL, Reason.STORAGE_ERROR})
+"""Of this machine, not of the recording: tried again for as long as they last, and they spend none of the tries."""
+
 GONE_FOR_GOOD = frozenset({Reason.GONE, Reason.ABSENT, Reason.DELETED})
 """Permanent, and the audio no longer exists: HTTP 410."""
 

@@ -24,7 +24,7 @@ from django.conf import settings
 from recordings.download.errors import StorageError
 from recordings.part import FOLDER_MODE, PART, PEAKS, UNBORN, Part, demand_free, fsync_folder, storage_errors
 
-__all__ = ["MARKER", "Part", "Storage", "StorageAway", "StoredFile", "default_storage"]
+__all__ = ["MARKER", "Part", "Storage", "StorageAway", "StorageReadOnly", "StoredFile", "default_storage"]
 
 T = TypeVar("T")
 MARKER = ".prosaasil-storage"
@@ -34,6 +34,10 @@ _NAME = re.compile(rf"({_ID.pattern})/({_TOKEN.pattern})({re.escape(PART)}|{re.e
 
 class StorageAway(StorageError):
     """Our storage is not there: its marker file cannot be opened. Nothing may be believed lost."""
+
+
+class StorageReadOnly(StorageError):
+    """Our storage is mounted read-only."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,18 @@ class Storage:
             os.close(os.open(os.path.join(self.root, MARKER), os.O_RDONLY))
         except OSError as error:
             raise StorageAway from error
+
+    def demand_room(self) -> None:
+        """Could a recording be begun now? Two system calls, so ask before a provider is asked.
+
+        Raises StorageAway; StorageReadOnly; StorageFull when only what must stay free is left.
+        """
+        self.check()
+        with storage_errors():
+            disk = os.statvfs(self.root)
+        if disk.f_flag & os.ST_RDONLY:
+            raise StorageReadOnly
+        demand_free(disk, max(1, self.min_free_bytes))
 
     def sync(self) -> None:
         """Make the folders of new recordings durable: once for a batch of committed parts, before rows name them.

@@ -88,6 +88,7 @@ def test_a_wrong_host_leaves_no_line(settings: Settings, capsys: pytest.CaptureF
 @pytest.mark.parametrize(("error", "words"), [
     (OperationalError("disk I/O error\nline 2"), "disk I/O error"),
     (OSError(errno.ENOSPC, "No space left on device", "/x/cluster.alive"), "Make room on this disk"),
+    (OSError(errno.EMFILE, "Too many open files", "/x/cluster.alive"), "raise its limit"),
 ])  # fmt: skip
 @pytest.mark.parametrize("style", ["console", "json"])
 def test_what_an_operator_must_put_right_comes_in_one_line_without_a_traceback(

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from calls.models import CallLog
 from recordings.api.known import KnownRecording
-from recordings.away import tell_storage_away
+from recordings.away import tell_storage
 from recordings.models import Recording
 from recordings.playback.responses import audio_response, nginx_response
 from recordings.problems import Problem
@@ -107,14 +107,14 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except StorageAway as error:
-        raise storage_away() from error
+        raise storage_away(error) from error
     except (FileNotFoundError, ValueError) as error:
         raise Lost from error
 
 
-def storage_away() -> Problem:
+def storage_away(error: StorageAway) -> Problem:
     """503: nothing is wrong with the recording. Operators are told, once a minute."""
-    tell_storage_away()
+    tell_storage(error)
     detail = _("The recordings cannot be reached at the moment. Please try again later.")
     return Problem(503, "storage_away", detail, headers={"Retry-After": "10"})
 

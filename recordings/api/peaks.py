@@ -34,7 +34,7 @@ class PeaksView(ApiView):
         try:
             waveform = sidecar.kept(default_storage(), row.recording_file)
         except StorageAway as error:
-            raise storage_away() from error
+            raise storage_away(error) from error
         if waveform is None:
             raise Problem(404, "no_peaks", _("There is no waveform of this recording."))
         return _answer(request, waveform)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 
 from recordings import sidecar
+from recordings.away import AWAY, NO_MEMORY, of_storage, tell_out_of, tell_storage
 from recordings.download import adopting, audio, resuming
 from recordings.download.bandwidth import Bandwidth
 from recordings.download.errors import (
@@ -19,15 +20,19 @@ from recordings.download.errors import (
     HostNotAllowed,
     NotAskedAgain,
     NotYet,
+    OutOfDescriptors,
     Stalled,
+    StorageError,
+    StorageFull,
     Unauthorised,
+    out_of_descriptors,
 )
 from recordings.download.providers import Account, media_url
 from recordings.download.providers.http import Body, Client, Stopped, Transfer
 from recordings.models import ProviderAccount
 from recordings.reasons import Reason
 from recordings.results import Failed, Finished, Held, Whole, digest
-from recordings.storage import Part, Storage
+from recordings.storage import Part, Storage, StorageAway
 
 LAST_BYTES_FIRST = 0.05
 """Seconds that a clicked recording waits to be looked through, which takes a processor: its listeners have their last
@@ -81,16 +86,31 @@ def run(job: Job, client: Client, storage: Storage, tell: Callable[[], None]) ->
     except Stopped:
         return None
     except DownloadError as error:
-        return _failure(job, error)
+        return None if isinstance(error, StorageError) and _is_away(storage) else _failure(job, error)
     except Exception as error:  # a fault of ours must not cost the worker its other downloads
-        log.exception("Download attempt crashed", extra={"action": "attempt", "call_sid": job.call_sid})
-        return Failed(
-            job.held,
-            Reason.WORKER_CRASHED,
-            permanent=False,
-            url=job.url,
-            detail=f"{type(error).__name__} in our own code.",
-        )
+        return crashed(job, error)
+
+
+def crashed(job: Job, error: BaseException) -> Failed:
+    """What an attempt came to that a fault of ours ended, or that the machine had no means for. Tells of it."""
+    if isinstance(error, MemoryError):
+        tell_out_of(NO_MEMORY, error)
+        detail = "The worker had no memory left for it."
+    elif out_of_descriptors(error):
+        return _failure(job, OutOfDescriptors())
+    else:
+        log.error("Download attempt crashed", extra={"action": "attempt", "call_sid": job.call_sid}, exc_info=error)
+        detail = f"{type(error).__name__} in our own code."
+    return Failed(job.held, Reason.WORKER_CRASHED, permanent=False, url=job.url, detail=detail)
+
+
+def _is_away(storage: Storage) -> bool:
+    """Whether the storage as a whole went away under an attempt, which then waits in the queue until it is back."""
+    try:
+        storage.check()
+    except StorageAway as error:
+        return of_storage(error) is AWAY
+    return False
 
 
 def _download(job: Job, client: Client, storage: Storage, tell: Callable[[], None]) -> Whole:
@@ -136,6 +156,7 @@ def _let_go(job: Job, part: Part, *, for_the_next: bool) -> None:
 
 def _received(job: Job, account: Account, client: Client, storage: Storage, tell: Callable[[], None]) -> Part:
     """The whole body in a new part, its connection already free for the next."""
+    storage.demand_room()  # before a provider is asked for what could not be kept
     left = resuming.leftover(storage, job.held[0], digest(job.url), job.earlier)
     if left and left.is_whole:
         job.transfer.goes_on(left.rest)
@@ -160,8 +181,7 @@ def _begun(job: Job, storage: Storage, left: resuming.Leftover | None, total: in
             part.take_over(storage.path(left.file.name), left.rest.start)
         resuming.clear(storage, job.held[0], job.earlier)
     except BaseException:
-        part.discard()
-        part.close()
+        _let_go(job, part, for_the_next=False)
         raise
     return part
 
@@ -183,6 +203,8 @@ def _write(job: Job, body: Body, part: Part, tell: Callable[[], None]) -> None:
 
 
 def _failure(job: Job, error: DownloadError) -> Failed:
+    if isinstance(error, StorageError | StorageFull):
+        tell_storage(error)
     if isinstance(error, NotYet) and _ended_long_ago(job.call_ended_at):
         error = Absent(http_status=error.http_status)
     return Failed(

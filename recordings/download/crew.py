@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
 
-from recordings.download.attempt import Job, run
+from recordings.download.attempt import Job, crashed, run
 from recordings.download.providers.http import Client
 from recordings.results import Failed, Finished
 from recordings.storage import Storage
@@ -32,9 +32,11 @@ class Crew:
         """Have `job` run, in a thread that is free or in a new one; it waits for a free one beyond `slots`."""
         with self._lock:
             self._under_way += 1
-            if self._threads < min(self._under_way, self._slots):
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"download-{self._threads}", daemon=True).start()
+            wanted = self._threads < min(self._under_way, self._slots)
+            if wanted and not self._one_more() and not self._threads:
+                self._under_way -= 1
+                self._ended(job, crashed(job, MemoryError("No thread can be started.")))
+                return
         self._jobs.put(job)
 
     def fileno(self) -> int:
@@ -50,14 +52,29 @@ class Crew:
             found.append(self._results.popleft())
         return found
 
+    def _one_more(self) -> bool:
+        """Start a thread. False when the machine has none to give: those there are do the job in their turn."""
+        try:
+            threading.Thread(target=self._work, name=f"download-{self._threads + 1}", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            return False
+        self._threads += 1
+        return True
+
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            result = run(job, self._client, self._storage, self._ring)
+            try:
+                result = run(job, self._client, self._storage, self._ring)
+            except BaseException as error:  # memory ran out in the middle of saying so; the thread must outlive it
+                result = crashed(job, error)
             with self._lock:
                 self._under_way -= 1
-            self._results.append((job, result))
-            self._ring()
+            self._ended(job, result)
+
+    def _ended(self, job: Job, result: Finished | Failed | None) -> None:
+        self._results.append((job, result))
+        self._ring()
 
     def _ring(self) -> None:
         os.eventfd_write(self._bell, 1)

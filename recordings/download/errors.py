@@ -1,5 +1,7 @@
 """One family of errors for everything that can end a download. The docstring of each is its default message."""
 
+import errno
+
 from recordings.reasons import PERMANENT, Reason
 
 
@@ -121,3 +123,12 @@ class StorageError(DownloadError):
     """Our storage could not be written or read."""
 
     reason = Reason.STORAGE_ERROR
+
+
+class OutOfDescriptors(StorageError):
+    """This worker has no file descriptors left: raise its limit (LimitNOFILE, ulimit -n) or lower RECORDINGS_SLOTS."""
+
+
+def out_of_descriptors(error: BaseException | None) -> bool:
+    """Whether the system had no descriptor to give: ours to mend, and no word about provider or disk."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)

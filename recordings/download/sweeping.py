@@ -11,11 +11,13 @@ from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from recordings import bell, counting, sidecar
 from recordings.attempts import Attempt, Outcome
+from recordings.away import tell_storage
+from recordings.download.errors import StorageError
 from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.results import Held
 from recordings.samples import StatusSample
-from recordings.storage import Storage, StorageAway, StoredFile, default_storage
+from recordings.storage import Storage, StoredFile, default_storage
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +83,8 @@ def clean_up() -> int:
             row = CallLog.objects.get(pk=pk)
             removed += sum(storage.delete(file.name) for file in files if removable(storage, row, file))
             removed += sidecar.remove_orphans(storage, pk)
-    except StorageAway:
-        log.error("Storage away, nothing cleaned up", extra={"action": "clean_up"})
+    except StorageError as error:  # away, or not to be written to: nothing is cleaned up, and it is said once
+        tell_storage(error)
     return removed
 
 

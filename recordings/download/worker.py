@@ -20,17 +20,18 @@ from django.db import connection, connections, transaction
 
 from recordings import bell
 from recordings.announcement import announce
+from recordings.away import NO_DESCRIPTORS, tell_out_of
 from recordings.download import stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
 from recordings.download.crew import Crew, Result
-from recordings.download.errors import Stalled, StorageError
+from recordings.download.errors import Stalled, StorageError, StorageFull, out_of_descriptors
 from recordings.download.marks import Marks
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
+from recordings.download.room import Claimable, claimable
 from recordings.leases import BEAT_EVERY, CLAIMED, LEASE
 from recordings.models import Recording
-from recordings.reasons import Reason
 from recordings.results import Begun, Failed, Finished, Held
 from recordings.storage import default_storage
 
@@ -53,12 +54,18 @@ def drain(crew: Crew | None = None, *, linger: float = 0.0) -> int:
     `crew`: threads of its own, for a second drain in one process; else the process's. `linger`: seconds to stay for
     more, in the first place.
     """
-    place = None if stopping.is_told() else free_place()
-    if place is None:
-        return 0
-    number, lock = place
-    with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
-        ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
+    try:
+        place = None if stopping.is_told() else free_place()
+        if place is None:
+            return 0
+        number, lock = place
+        with lock, bell.Listener(bell.socket_path(f"drain-{number}")) as listener, closing() as closing_right:
+            ended = Drain(listener, closing_right, crew or _crew(os.getpid()), linger=0 if number else linger).run()
+    except OSError as error:
+        if not out_of_descriptors(error):
+            raise
+        tell_out_of(NO_DESCRIPTORS, error)
+        return 0  # the sweep rings again for what waits
     # Whatever came between its last look and now found no free place, and its bell returned at once.
     if not stopping.is_told() and Recording.objects.may_start():
         with transaction.atomic():
@@ -130,7 +137,7 @@ class Drain:
                 self._announce()
                 self._beat()
                 self._database_is_away = False
-            except DatabaseError as error:
+            except (DatabaseError, MemoryError) as error:
                 self._database_away(error)
                 if not self._jobs:
                     break
@@ -167,6 +174,9 @@ class Drain:
         if not self._may_claim():
             self._next_look, self._full_haul = math.inf, False  # from now on only its own results matter
             return
+        if (storage_takes := claimable()) is not Claimable.ALL:
+            self._claim_without_room(storage_takes)
+            return
         slots = settings.RECORDINGS_SLOTS
         free = slots - len(self._jobs)
         bulk = sum(not job.click for job in self._jobs.values())
@@ -176,6 +186,16 @@ class Drain:
         if self._full_haul and free > room and all(job.click for job in taken):  # a bulk job among them: no click left
             self._start(free - room, clicks_only=True)
         self._next_look = 0.0 if self._full_haul else monotonic() + LOOK_EVERY
+
+    def _claim_without_room(self, storage_takes: Claimable) -> None:
+        """The storage takes nothing now. What waits goes on waiting, and no try is spent; look again each second.
+
+        Clicks are taken where the storage is there and can't be written: a person is told why.
+        """
+        if storage_takes is Claimable.CLICKS:
+            self._start(settings.RECORDINGS_SLOTS - len(self._jobs), clicks_only=True)
+        self._next_look, self._full_haul = monotonic() + LOOK_EVERY, False
+        self._stay_until = monotonic() + 2 * LOOK_EVERY
 
     def _start(self, limit: int, *, clicks_only: bool = False, more: bool = False) -> list[Job]:
         before = monotonic()
@@ -222,8 +242,8 @@ class Drain:
             return
         try:
             default_storage().sync()
-        except StorageError as error:
-            failed = functools.partial(Failed, reason=Reason.STORAGE_ERROR, permanent=False, detail=error.detail)
+        except (StorageError, StorageFull) as error:
+            failed = functools.partial(Failed, reason=error.reason, permanent=False, detail=error.detail)
             self._unsettled = [
                 (job, failed(job.held, url=job.url) if isinstance(result, Finished) else result)
                 for job, result in self._unsettled
@@ -289,11 +309,15 @@ class Drain:
             elif job.transfer.left <= 0:
                 job.transfer.abort(Stalled())
 
-    def _database_away(self, error: DatabaseError) -> None:
-        """Go on without it as long as the leases last; results wait in memory. Said once, until it is back."""
+    def _database_away(self, error: DatabaseError | MemoryError) -> None:
+        """Go on without it as long as the leases last; results wait in memory. Said once, until it is back.
+
+        The same where there is no memory to ask it with.
+        """
         if not self._database_is_away:
-            facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error)}
-            log.error("Database away while downloading", extra=facts)
+            facts = {"action": "drain", "jobs": len(self._jobs), "error": str(error) or type(error).__name__}
+            starved = isinstance(error, MemoryError)
+            log.error("Out of memory while downloading" if starved else "Database away while downloading", extra=facts)
         self._database_is_away = True
         connection.close()
         self._next_look = monotonic() + LOOK_EVERY

@@ -108,7 +108,7 @@ def test_a_storage_that_is_away_is_told_once_a_minute_with_its_folder(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("recordings.away._next", 0.0)
+    monkeypatch.setattr("recordings.away._told_until", {})
     alive.write_text(default_storage().marker())
     shutil.rmtree(storage)
     for _ in range(3):
@@ -124,7 +124,7 @@ def test_plays_without_a_storage_are_one_line_a_minute_and_not_one_a_request(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("recordings.away._next", 0.0)
+    monkeypatch.setattr("recordings.away._told_until", {})
     row = recording(READY)
     shutil.rmtree(storage)
     client = program_of(make_member(row.business))

@@ -32,6 +32,7 @@ LEAVES = {
     "recordings.part": {"recordings.download.errors"},
     "recordings.storage": {"recordings.download.errors", "recordings.part"},
     "recordings.sidecar": {"recordings.part", "recordings.storage"},
+    "recordings.away": {"recordings.download.errors", "recordings.storage"},
 }  # fmt: skip
 """What knows no row: each with all of ours that it may import."""
 

@@ -304,12 +304,24 @@ def test_a_click_asks_a_refused_account_again_and_a_success_clears_the_mark(prov
     assert ProviderAccount.objects.get().broken_since is None
 
 
-def test_storage_that_is_away_fails_the_attempt_for_now(provider: Provider) -> None:
-    row = waiting(business_of(provider), provider, "hello")
-    (default_storage().root / ".prosaasil-storage").unlink()
+def test_storage_that_is_away_is_waited_for_and_no_try_is_spent(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CLAIM_FOR", 0.3)
+    monkeypatch.setattr(worker, "LOOK_EVERY", 0.05)
+    row = waiting(business_of(provider), provider, "hello", recording_priority=PRIORITY_CLICK)
+    marker = default_storage().root / ".prosaasil-storage"
+    marker.rename(marker.with_name("aside"))
     worker.drain()
     row.refresh_from_db()
-    assert (row.recording_reason, row.recording_permanent) == ("storage_error", False)
+    assert (row.recording_download_status, row.recording_fail_count) == ("queued", 0)
+    assert not Attempt.objects.exists()
+    assert bell.is_rung(), "another drain goes on waiting"
+
+    marker.with_name("aside").rename(marker)
+    worker.drain()
+    row.refresh_from_db()
+    assert row.recording_download_status == "ready"
 
 
 def test_a_fault_in_our_own_code_costs_one_attempt_and_not_the_worker(

@@ -27,10 +27,12 @@ from recordings.download.errors import (
     CutShort,
     DownloadError,
     HostNotAllowed,
+    OutOfDescriptors,
     Stalled,
     TooLarge,
     TooManyRedirects,
     Unreachable,
+    out_of_descriptors,
 )
 from recordings.download.providers import Account, addresses, answers, network
 from recordings.download.providers.transfer import Stopped, Transfer
@@ -320,6 +322,8 @@ def _explain(error: Exception, host: str) -> DownloadError:
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return Stalled(f"{host} sent nothing for too long.")
     cause = _cause(error)
+    if out_of_descriptors(cause):
+        return OutOfDescriptors()
     if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
         return Unreachable(f"{host}: {network.words(cause)}")
     return CutShort(f"{host}: the answer ended early or is no HTTP ({type(cause).__name__}).")

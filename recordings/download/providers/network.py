@@ -9,7 +9,13 @@ import socket
 import threading
 from typing import Any
 
-from recordings.download.errors import HostNotAllowed, ProviderError, Unreachable
+from recordings.download.errors import (
+    HostNotAllowed,
+    OutOfDescriptors,
+    ProviderError,
+    Unreachable,
+    out_of_descriptors,
+)
 from recordings.download.providers import answers
 from recordings.download.providers.addresses import Target, is_public
 from recordings.download.providers.transfer import Transfer
@@ -60,6 +66,8 @@ def reach(target: Target, transfer: Transfer, timeout: float) -> socket.socket:
             return _connect(place, transfer, timeout)
         except OSError as error:
             transfer.check()
+            if out_of_descriptors(error):
+                raise OutOfDescriptors from error
             failure = error
     raise Unreachable(f"{target.host}: {words(failure)}")
 

@@ -60,8 +60,10 @@ class Transfer:
             if self._waiting is not None:
                 self._waiting.set()
             if self._handle is not None:
-                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._handle)) as sock:
+                sock = socket.socket(fileno=self._handle)  # no duplicate: there may be no descriptor left for one
+                with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)  # it may be gone already
+                sock.detach()
 
     def check(self) -> None:
         """Raise what it was aborted with, Stopped when the lease was not renewed in time, Stalled after the deadline.

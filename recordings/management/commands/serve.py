@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from calls.models import Business
 from demo.checks import reached_from_elsewhere
 from demo.data import COMPANIES, OPERATOR, PASSWORD
-from prosaasil.supervisor import ports
+from prosaasil.supervisor import ports, processes
 from prosaasil.supervisor.group import Program
 from prosaasil.supervisor.run_folder import TOKEN_NAME, AlreadyServed, LeftoversStay, RunFolder
 from prosaasil.supervisor.supervisor import Supervisor
@@ -122,6 +122,7 @@ class Command(PlainCommand):
 
     def _serve(self, run_folder: RunFolder, parts: list[str], demo_port: int | None, words: str) -> None:
         os.environ[TOKEN_NAME] = run_folder.token
+        processes.allow_descriptors()
         watch = ClusterWatch()
         sweeper = Sweeper(partial(_sweep_and_look, watch))
         alarms = Watch(import_string("recordings.tasks.look"))

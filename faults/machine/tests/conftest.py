@@ -1,0 +1,3 @@
+"""Fixtures of the faults' tests."""
+
+from recordings.tests.conftest import witness  # noqa: F401
