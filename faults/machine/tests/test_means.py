@@ -208,7 +208,7 @@ def test_processes_that_ran_out_of_descriptors_or_memory_are_well_again_by_thems
         all_ready(acme, 1)
         members = {(member.pid, member.role) for member in running.members()}
 
-        with limited(workers(running), resource.RLIMIT_NOFILE, lambda pid: descriptors(pid) + 4):
+        with limited(workers(running), resource.RLIMIT_NOFILE, lambda pid: descriptors(pid) + 1):
             click(acme, ["CA1", "CA2", "CA3"])
             wait_until(lambda: "no file descriptors left" in running.log(), 20, "it is said")
             wait_until(lambda: failed_or_waits(running, ["CA1", "CA2", "CA3"]), 20, "none hangs")
