@@ -13,6 +13,7 @@ from django.db.models import Q
 from calls.clock import now
 from prosaasil.supervisor.group import Why
 from recordings import bell
+from recordings.download.room import Claimable, claimable
 from recordings.models import Attempt, Recording
 
 SILENCE = 20.0
@@ -68,6 +69,7 @@ def _nothing_is_begun() -> bool:
         queued.filter(old | Q(recording_last_enqueue_at=None)).exists()
         and held.count() < settings.RECORDINGS_SLOTS * 3 // 4
         and not 0 <= _since_the_last_attempt() < STANDSTILL
+        and claimable() is Claimable.ALL  # else it waits for its storage
     )
 
 

@@ -1,7 +1,5 @@
 """When `serve` gives a cluster up though nothing of it has died."""
 
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from calls.clock import now
 from calls.models import CallLog
 from recordings import bell
 from recordings.models import Attempt, ProviderAccount, Recording
+from recordings.storage import MARKER, default_storage
 from recordings.tests.rows import QUEUED, pass_time, recording
 from recordings.watch import CHILDHOOD, SILENCE, STANDSTILL, ClusterWatch
 
@@ -19,10 +18,18 @@ pytestmark = pytest.mark.django_db
 GROWN_UP = CHILDHOOD + 1
 
 
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pusher has been silent for long."""
+    monkeypatch.setattr(bell, "silent_for", lambda: SILENCE + 5)
+
+
 @pytest.fixture(autouse=True)
 def alive(settings: Any, tmp_path: Path) -> Path:
     """The pusher's sign of life, just given."""
-    settings.RUN_DIR = tmp_path
+    settings.RUN_DIR, settings.RECORDINGS_ROOT = tmp_path, tmp_path / "recordings"
+    settings.RECORDINGS_MIN_FREE_BYTES = 0
+    default_storage().prepare()
     sign = bell.sign_of_life()
     sign.touch()
     return sign
@@ -41,13 +48,12 @@ def waiting_for_long() -> None:
     pass_time(2 * STANDSTILL)
 
 
-def test_a_queue_without_a_sign_of_life_is_given_up_at_the_second_look(alive: Path) -> None:
-    os.utime(alive, times=(time.time() - SILENCE - 5,) * 2)
+def test_a_queue_without_a_sign_of_life_is_given_up_at_the_second_look(silent: None) -> None:
     assert verdict(looks=1) == ""
     assert verdict() == "silent: its queue gave no sign of life for 25 s"
 
 
-def test_what_waits_while_nobody_begins_gives_the_cluster_up(alive: Path) -> None:
+def test_what_waits_while_nobody_begins_gives_the_cluster_up() -> None:
     waiting_for_long()
     assert verdict() == "still: recordings wait, and none was begun for 10 s"
 
@@ -72,17 +78,20 @@ def test_what_must_wait_says_nothing_against_the_cluster(settings: Any) -> None:
         Recording.objects.filter(pk=row.pk).start(1, worker="w")
     Attempt.objects.update(started_at=now(-60))
     assert verdict() == "", "all slots are taken"
+    CallLog.objects.filter(recording_download_status="downloading").delete()
+    assert verdict() != ""
+    (default_storage().root / MARKER).unlink()
+    assert verdict() == "", "the storage is away"
 
 
 def test_a_young_cluster_is_given_time_and_an_old_verdict_is_forgotten(
-    alive: Path, monkeypatch: pytest.MonkeyPatch
+    silent: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.utime(alive, times=(time.time() - SILENCE - 5,) * 2)
     watch = ClusterWatch()
     watch.look()
     watch.look()
     assert watch.trouble(CHILDHOOD - 1) is None
     assert watch.trouble(GROWN_UP) is not None
-    alive.touch()
+    monkeypatch.setattr(bell, "silent_for", lambda: 1.0)
     watch.look()
     assert watch.trouble(GROWN_UP) is None
