@@ -67,6 +67,14 @@ def sign_of_life() -> Path:
     return Path(settings.RUN_DIR) / "cluster.alive"
 
 
+def age_of_sign() -> float:
+    """Seconds by the wall clock since the last sign of life; 0 when there was none, or it is of a time to come."""
+    try:
+        return max(0.0, time.time() - sign_of_life().stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
 def silent_for() -> float:
     """Seconds for which this process, asking again and again, has seen no sign of life of the queue's pusher.
 

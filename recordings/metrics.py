@@ -121,7 +121,7 @@ def _health() -> Iterator[Family]:
     checks = [("", {"check": name}, float(found == "ok")) for name, found in health.outcomes().items()]
     yield Family("prosaasil_check_ok", "gauge", "1 where a check of /readyz is well.", checks)
     words = "Seconds since the queue's pusher gave a sign of life; 0 when it never gave one."
-    yield Family("prosaasil_workers_silent_seconds", "gauge", words, [("", {}, bell.silent_for())])
+    yield Family("prosaasil_workers_silent_seconds", "gauge", words, [("", {}, bell.age_of_sign())])
 
 
 def _storage() -> Iterator[Family]:
