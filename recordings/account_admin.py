@@ -47,21 +47,18 @@ class ProviderAccountInline(admin.StackedInline):  # type: ignore[type-arg]
     @admin.display(description=_("at once now"))
     def pace(self, account: ProviderAccount) -> str:
         """How many downloads at once, and why fewer than its cap."""
-        if account.pk is None:
+        read = ProviderAccount.objects.with_moment().filter(pk=account.pk).first()
+        if read is None:  # the form of one to be added
             return "–"
-        account = ProviderAccount.objects.with_moment().get(pk=account.pk)
-        if account.slowed_at is None or account.at_once() == account.cap:
-            return str(account.cap)
-        words = gettext("%(now)d of %(cap)d: the provider was in trouble; it grows back by itself.")
-        if account.is_resting():
+        facts = {"now": read.at_once(), "cap": read.cap}
+        if read.at_once() == read.cap:
+            return str(read.cap)
+        if read.rests_until and read.is_resting():
             words = gettext(
                 "%(now)d of %(cap)d: the provider is in trouble; background downloads rest until %(until)s."
             )
-        return words % {
-            "now": account.at_once(),
-            "cap": account.cap,
-            "until": date_format(account.rests_until, "H:i:s"),
-        }
+            return words % {**facts, "until": date_format(read.rests_until, "H:i:s")}
+        return gettext("%(now)d of %(cap)d: the provider was in trouble; it grows back by itself.") % facts
 
 
 admin.site.unregister(Business)

@@ -142,7 +142,12 @@ def test_a_group_in_trouble_is_started_again_though_nothing_died(make: Make) -> 
     assert leader is not None
     assert tended(group).running
     group._on_restart = lambda name, kind: restarts.append((name, kind))
-    group.program = replace(group.program, trouble=lambda age: ages.append(age) or Why("still", "idle"))  # type: ignore[func-returns-value]
+
+    def in_trouble(age: float) -> Why:
+        ages.append(age)
+        return Why("still", "idle")
+
+    group.program = replace(group.program, trouble=in_trouble)
     group.look(time.monotonic())
     assert not group.running
     assert processes.in_session(leader) == []

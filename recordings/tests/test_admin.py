@@ -457,3 +457,13 @@ def test_the_page_of_an_account_tells_whether_there_is_a_secret(
     page = text(operator.get(f"/admin/calls/business/{company.pk}/change/"))
     assert words in page
     assert "open sesame" not in page
+
+
+def test_the_page_of_an_account_tells_how_many_downloads_it_has_at_once_and_why_fewer(operator: Client) -> None:
+    page = f"/admin/calls/business/{business().pk}/change/"
+    ProviderAccount.objects.update(most_at_once=20)
+    assert "20" in text(operator.get(page))
+    ProviderAccount.objects.update(slowed_to=4, slowed_at=now())
+    assert "4 of 20: the provider was in trouble" in text(operator.get(page))
+    ProviderAccount.objects.update(rests_until=now(30))
+    assert "background downloads rest until" in text(operator.get(page))
