@@ -24,15 +24,15 @@ from recordings.away import NO_DESCRIPTORS, tell_out_of
 from recordings.download import stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
-from recordings.download.crew import Crew, Result
-from recordings.download.errors import Stalled, StorageError, StorageFull, out_of_descriptors
-from recordings.download.marks import Marks
+from recordings.download.crew import Crew
+from recordings.download.errors import Stalled, out_of_descriptors
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
 from recordings.download.room import Claimable, claimable
+from recordings.download.settling import Settling
 from recordings.leases import BEAT_EVERY, CLAIMED, LEASE
 from recordings.models import Recording
-from recordings.results import Begun, Failed, Finished, Held
+from recordings.results import Begun, Held
 from recordings.storage import default_storage
 
 log = logging.getLogger(__name__)
@@ -112,9 +112,8 @@ class Drain:
         self._listener, self._closing_right, self._crew, self._linger = listener, closing_right, crew, linger
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._jobs: dict[Held, Job] = {}
-        self._unsettled: list[Result] = []
         self._announced: set[Held] = set()
-        self._marks = Marks()
+        self._results = Settling(self._forget)
         self._claim_until = monotonic() + CLAIM_FOR
         self._closing = self._database_is_away = False
         self._next_beat = monotonic() + BEAT_EVERY
@@ -216,54 +215,9 @@ class Drain:
         select.select([self._listener.fileno(), self._crew.fileno()], [], [], timeout)
 
     def _settle(self) -> None:
-        """Write the results that have come, in two transactions. They are kept until the database has taken them."""
-        self._unsettled += self._crew.results()
-        if not self._unsettled:
-            return
-        self._make_durable()
-        finished = [result for _, result in self._unsettled if isinstance(result, Finished)]
-        failed = [result for _, result in self._unsettled if isinstance(result, Failed)]
-        stopped = [job.held for job, result in self._unsettled if result is None]
-        won = Recording.objects.finish(finished) if finished else set()
-        won |= Recording.objects.fail(failed) if failed else set()
-        if stopped:
-            Recording.objects.give_back(stopped)
-        settled, self._unsettled = self._unsettled, []
-        self._next_look = 0.0 if not self._closing else math.inf  # an account at its cap has room again
-        for job, _ in settled:  # all of them first: telling asks the database, which may go away in the middle
-            self._forget(job)
-        for job, result in settled:
-            if result is not None:
-                self._tell(job, result, counted=job.held in won)
-
-    def _make_durable(self) -> None:
-        """Before any row names them: the folders of new files. One call for a batch; a disk that can't fails them."""
-        if not any(isinstance(result, Finished) for _, result in self._unsettled):
-            return
-        try:
-            default_storage().sync()
-        except (StorageError, StorageFull) as error:
-            failed = functools.partial(Failed, reason=error.reason, permanent=False, detail=error.detail)
-            self._unsettled = [
-                (job, failed(job.held, url=job.url) if isinstance(result, Finished) else result)
-                for job, result in self._unsettled
-            ]
-
-    def _tell(self, job: Job, result: Finished | Failed, *, counted: bool) -> None:
-        """One line a download, and what the account must know of it."""
-        about = {"call_sid": job.call_sid, "business": job.business}
-        if not counted:
-            log.debug("Result of a lost lease dropped", extra=about | {"action": "fenced"})
-        elif isinstance(result, Finished):
-            level = logging.DEBUG if job.click else logging.INFO  # a click has had its line when it was enqueued
-            log.log(level, "Recording downloaded", extra=about | {"action": "finish", "bytes": result.whole.bytes})
-            if job.account_row and not result.adopted:
-                self._marks.succeeded(job.account_row)
-        else:
-            facts = {"action": "fail", "reason": result.reason.value, "detail": result.detail}
-            log.info("Recording download failed", extra=about | facts)
-            if job.account_row:
-                self._marks.failed(job.account_row, result)
+        """Write the results that have come, and look again: an account at its cap has room now."""
+        if self._results.settle(self._crew.results()):
+            self._next_look = math.inf if self._closing else 0.0
 
     def _forget(self, job: Job) -> None:
         self._ended += self._jobs.pop(job.held, None) is not None
@@ -326,7 +280,7 @@ class Drain:
             if job.transfer.good_until < monotonic():  # whoever sweeps may have it by now
                 job.transfer.abort(None)
                 self._forget(job)
-        self._unsettled = [(job, result) for job, result in self._unsettled if job.held in self._jobs]
+        self._results.keep_only(self._jobs)
 
     def _give_back(self) -> None:
         """At a stop: end what runs, keep what has just become whole, give back the rest."""
