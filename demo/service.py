@@ -131,11 +131,16 @@ class Service:
         found = [member for member in self.members() if member.role == role and member.pid != self.pid]
         return sorted(found, key=lambda member: (not member.leads, member.pid))
 
+    @property
+    def vendor(self) -> str:
+        """Of its database, as Django names them."""
+        return "postgresql" if self._database_url else "sqlite"
+
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run one statement on its database, committed; parameters are written %s."""
         if self._database_url:
             with psycopg.connect(self._database_url, autocommit=True) as connection:
-                cursor = connection.execute(query.encode(), parameters)
+                cursor = connection.execute(query.encode(), parameters or None)
                 return cursor.fetchall() if cursor.description else []
         with closing(sqlite3.connect(self.var / "prosaasil.sqlite3", timeout=30, isolation_level=None)) as lite:
             return lite.execute(query.replace("%s", "?"), parameters).fetchall()
