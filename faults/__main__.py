@@ -95,7 +95,7 @@ def _plan(options: argparse.Namespace) -> "Iterator[tuple[str, Callable[[Trial],
     names = [name for name in options.only.split(",") if name] or list(points.POINTS)
     yield "kills", lambda trial: options.kills - sum(trial.tally.kills.values()), blows.kill_some
     for name in names:
-        yield name, lambda trial, name=name: options.points - trial.tally.tries[name], _at(name)
+        yield name, _left_at(name, options.points), _at(name)
     yield "stops", lambda trial: options.stops - trial.tally.stops, _stop
     yield "holders", lambda trial: options.holders - len(trial.tally.holders), _holder(options.within)
     yield "terms", lambda trial: options.terms - len(trial.tally.terms), blows.stop_under_load
@@ -111,9 +111,13 @@ def _repeat(trial: "Trial", what: str, left: "Callable[[Trial], int]", blow: Blo
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{what}: {first - left(trial)} of {first}, {len(trial.findings)} findings \033[K")
     if first:
-        trial.tally.seconds[what] = time.monotonic() - began
+        seconds = time.monotonic() - began
         found = f"; the last finding: {trial.findings[-1]}" if trial.findings else ""
-        sys.stderr.write(f"\r{what}: {first} in {trial.tally.seconds[what]:.0f} s{found}\n")
+        sys.stderr.write(f"\r{what}: {first} in {seconds:.0f} s{found}\n")
+
+
+def _left_at(name: str, count: int) -> "Callable[[Trial], int]":
+    return lambda trial: count - trial.tally.tries[name]
 
 
 def _at(name: str) -> Blow:

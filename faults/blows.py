@@ -3,11 +3,14 @@
 import functools
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Concatenate, ParamSpec
+
+import psycopg
 
 from demo.service import wait_until
 from faults import points
@@ -22,6 +25,8 @@ DIES_WITHIN = 45.0
 """Seconds for which a point waits for someone to pass: the rarest is a retry, or a lease that is let go."""
 HELD = 6
 """Recordings that a worker has half of when it is stopped."""
+AFTER_A_COMMIT = 0.05
+"""Seconds: a commit can be read before its locks are free."""
 STOPPED_WITHIN = 10.0
 WORST_PAUSE = 3
 """Quick deaths in a row after which the supervisor itself is killed: a new one starts its groups at once again."""
@@ -34,7 +39,8 @@ def noted(blow: Callable[Concatenate[Trial, P], None]) -> Callable[Concatenate[T
     """What was waited for in vain is a finding, and the trial goes on."""
 
     @functools.wraps(blow)
-    def noting(trial: Trial, *args: P.args, **options: P.kwargs) -> None:
+    def noting(trial: Trial, /, *args: P.args, **options: P.kwargs) -> None:
+        began = time.monotonic()
         try:
             blow(trial, *args, **options)
         except AssertionError as error:
@@ -42,6 +48,7 @@ def noted(blow: Callable[Concatenate[Trial, P], None]) -> Callable[Concatenate[T
             if not _supervised(trial):
                 trial.start(wait=False)
             trial.stand()
+        trial.tally.seconds[blow.__name__] += round(time.monotonic() - began)
 
     return noting
 
@@ -90,13 +97,12 @@ def stop_and_continue(trial: Trial, seconds: float | None = None) -> None:
     with trial.load.held():
         sids = _half_downloaded(trial)
         worker, tokens = _who_has_most(trial, sids)
-        _just_after_a_beat(trial, list(tokens))
-        os.kill(worker, signal.SIGSTOP)
+        _stop_without_locks(trial, worker, tokens)
         try:
-            trial.tally.stops += 1
             if seconds is None:
                 _make_leases_old(trial, tokens)
             wait_until(lambda: _taken_over(trial, tokens) == len(tokens), 45 + (seconds or 0), "another takes over")
+            trial.tally.stops += 1
             trial.tally.taken_over += len(tokens)
         finally:
             for sid in sids:
@@ -111,8 +117,8 @@ def kill_the_lock_holder(trial: Trial, within: float) -> None:
     """kill -9 of the idle worker that holds the queue's lock; a click after it is to be downloaded `within` seconds."""
     with trial.load.held():
         holder = wait_until(lambda: lock_holder(trial.service), 60, "an idle worker holds the queue's lock")
-        (sid,) = trial.load.stock_up(1, "")
-        trial.strike("lock holder", holder)
+        (sid,) = trial.load.reserved(1)
+        trial.strike("lock holder", holder or 0)
         began = time.monotonic()
         trial.load.ask(sid)
         _all(trial, [sid], "ready", 120)
@@ -127,10 +133,12 @@ def kill_the_lock_holder(trial: Trial, within: float) -> None:
 def stop_under_load(trial: Trial) -> None:
     """SIGTERM with many downloads under way: soon gone, leases given back, no crash counted."""
     _wait_for_work(trial)
-    before = _outcomes(trial)
+    found = kinds(trial.service)
+    workers = {*found["idle worker"], *found["busy worker"]}
+    before = _outcomes(trial, workers)
     seconds = trial.service.stop(signal.SIGTERM, seconds=60)
     trial.tally.terms.append(seconds)
-    after = _outcomes(trial)
+    after = _outcomes(trial, workers)
     trial.tally.given_back += after["given_back"] - before["given_back"]
     if seconds > STOPPED_WITHIN:
         trial.findings.append(f"SIGTERM under load took {seconds:.1f} s")
@@ -170,13 +178,19 @@ def _wait_for_work(trial: Trial) -> None:
     wait_until(lambda: trial.service.sql(running)[0][0] >= 3 and kinds(trial.service)["busy worker"], 60, "work")
 
 
-def _outcomes(trial: Trial) -> Counter[str]:
-    return Counter(dict(trial.service.sql("SELECT outcome, COUNT(*) FROM recordings_attempt GROUP BY outcome")))
+def _outcomes(trial: Trial, workers: set[int]) -> Counter[str]:
+    """How the attempts of these workers ended; those of the dead may still wait for the sweep."""
+    rows = trial.service.sql("SELECT worker, outcome, COUNT(*) FROM recordings_attempt GROUP BY worker, outcome")
+    found: Counter[str] = Counter()
+    for worker, outcome, count in rows:
+        if int(worker.rpartition(":")[2]) in workers:
+            found[outcome] += count
+    return found
 
 
 def _half_downloaded(trial: Trial) -> list[str]:
     """Recordings whose first request stays at half the body until its gate opens; the next one's body comes slowly."""
-    sids = trial.load.stock_up(HELD, "")
+    sids = trial.load.reserved(HELD)
     for sid in sids:
         name = trial.load.names[sid]
         trial.provider.misbehave(name, "gate-body", first=1)
@@ -204,11 +218,28 @@ def _who_has_most(trial: Trial, sids: Sequence[str]) -> tuple[int, dict[int, str
     return max(held.items(), key=lambda item: len(item[1]))
 
 
-def _just_after_a_beat(trial: Trial, pks: Sequence[int]) -> None:
-    """A worker whose beat is due when it is continued finds out that its lease is lost; this one may try to commit."""
-    query = f"SELECT MIN(recording_lease_until) FROM call_log WHERE id IN ({_marks(pks)})"
-    before = trial.service.sql(query, *pks)
-    wait_until(lambda: trial.service.sql(query, *pks) != before, 15, "the leases are renewed")
+def _stop_without_locks(trial: Trial, worker: int, tokens: dict[int, str]) -> None:
+    """SIGSTOP just after a beat: else the first that a continued worker does is to beat, and to find its lease lost.
+
+    Amid a transaction it would hold up all who write, on SQLite, or who want its rows: nothing could be taken over.
+    """
+    query = f"SELECT MIN(recording_lease_until) FROM call_log WHERE id IN ({_marks(tokens)})"
+    touch = f"UPDATE call_log SET updated_at = updated_at WHERE id IN ({_marks(tokens)})"
+    for _ in range(5):
+        _until_changed(trial, query, list(tokens))
+        time.sleep(AFTER_A_COMMIT)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            trial.service.sql(touch, *tokens, patience=1)
+            return
+        except (sqlite3.OperationalError, psycopg.errors.LockNotAvailable):
+            os.kill(worker, signal.SIGCONT)
+    raise AssertionError("Wherever the worker is stopped, it holds a lock")
+
+
+def _until_changed(trial: Trial, query: str, parameters: Sequence[int]) -> None:
+    before = trial.service.sql(query, *parameters)
+    wait_until(lambda: trial.service.sql(query, *parameters) != before, 15, "the leases are renewed")
 
 
 def _make_leases_old(trial: Trial, tokens: dict[int, str]) -> None:
@@ -222,8 +253,9 @@ def _make_leases_old(trial: Trial, tokens: dict[int, str]) -> None:
 
 
 def _taken_over(trial: Trial, tokens: dict[int, str]) -> int:
-    query = f"""SELECT COUNT(*) FROM call_log WHERE recording_download_status = 'downloading'
-        AND id IN ({_marks(tokens)}) AND recording_token NOT IN ({_marks(tokens)})"""
+    """How many another worker has now, or has had by now."""
+    query = f"""SELECT COUNT(*) FROM call_log WHERE recording_download_status IN ('downloading', 'ready')
+        AND id IN ({_marks(tokens)}) AND COALESCE(recording_token, '') NOT IN ({_marks(tokens)})"""
     return int(trial.service.sql(query, *tokens, *tokens.values())[0][0])
 
 

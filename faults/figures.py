@@ -25,7 +25,7 @@ def figures(trial: Trial) -> Iterator[tuple[str, str]]:
     yield "bytes compared", f"{heard.bytes:,}"
     yield "answers", _each(sorted(trial.load.answers.items()))
     yield "longest that a row stood still", f"{trial.watch.longest:.1f}"
-    yield "time taken", _each((name, f"{seconds:.0f} s") for name, seconds in tally.seconds.items())
+    yield "time taken", _each((name, f"{seconds} s") for name, seconds in tally.seconds.items())
 
 
 def _each(pairs: Iterable[tuple[object, ...]]) -> str:

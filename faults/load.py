@@ -17,10 +17,11 @@ LIKELY = {
 }  # fmt: skip
 """How the provider behaves for a recording, and how often so. It gives all of them in the end."""
 
-STOCK, LOW = 400, 100
-"""Recordings that are imported at once, and so few of them left that more are."""
+STOCK, RESERVE, LOW = 400, 100, 40
+"""Recordings that are imported at once: for who comes, and kept for who needs some of their own; and so few of either
+left that more are."""
 LISTEN_FOR = 120.0
-TRICKLE_EVERY = 10.0
+TRICKLE_EVERY = 20.0
 PIECE = 8192
 
 
@@ -55,6 +56,7 @@ class Load:
         self._under_way = under_way
         self._random = random.Random(seed)
         self._stock: deque[str] = deque()
+        self._reserve: deque[str] = deque()
         self._lock = threading.Lock()
         self._stopping, self._going = threading.Event(), threading.Event()
         jobs = [self._ask_on] * 3 + [self._listen_on] * 3 + [self._supply]
@@ -64,7 +66,7 @@ class Load:
 
     def start(self) -> None:
         """Begin."""
-        self.stock_up(STOCK)
+        self._stock_up()
         self._going.set()
         for thread in self._threads:
             thread.start()
@@ -87,18 +89,11 @@ class Load:
         finally:
             self._going.set()
 
-    def stock_up(self, count: int, behaviour: str | None = None) -> list[str]:
-        """Import so many more recordings; which. With a `behaviour` of their own they are left to whoever made them."""
-        first = len(self.names)
-        endings = [behaviour or ""] * count
-        if behaviour is None:
-            endings = self._random.choices(list(LIKELY), list(LIKELY.values()), k=count)
-        new = {f"CA{number:06}": f"bulk-{number:06}{ending}" for number, ending in enumerate(endings, first)}
-        self.names |= new
-        self.customer.import_recordings(new)
-        if behaviour is None:
-            self._stock.extend(new)
-        return list(new)
+    def reserved(self, count: int) -> list[str]:
+        """So many recordings that nobody else asks for, and that the provider gives as it should."""
+        while len(self._reserve) < count:
+            time.sleep(0.1)
+        return [self._reserve.popleft() for _ in range(count)]
 
     def ask(self, sid: str, seconds: float = 60) -> bool:
         """Press Play once, as a person does: again when the web does not answer. False when it never did."""
@@ -193,6 +188,16 @@ class Load:
         with self._lock:
             self.answers[status] = self.answers.get(status, 0) + 1
 
+    def _stock_up(self) -> None:
+        first = len(self.names)
+        endings = self._random.choices(list(LIKELY), list(LIKELY.values()), k=STOCK) + [""] * RESERVE
+        new = {f"CA{number:06}": f"bulk-{number:06}{ending}" for number, ending in enumerate(endings, first)}
+        self.names |= new
+        self.customer.import_recordings(new)
+        sids = list(new)
+        self._stock.extend(sids[:STOCK])
+        self._reserve.extend(sids[STOCK:])
+
     # --- threads
 
     def _run(self, job: Callable[[], None]) -> None:
@@ -226,8 +231,8 @@ class Load:
         """Import more when few are left, and a trickle of bulk work."""
         next_trickle = time.monotonic() + TRICKLE_EVERY
         while not self._stopping.wait(0.5):
-            if len(self._stock) < LOW:
-                self.stock_up(STOCK)
+            if min(len(self._stock), len(self._reserve)) < LOW:
+                self._stock_up()
             if time.monotonic() > next_trickle and self._going.is_set():
                 self.customer.service.manage("backfill_recordings", "--business", self.customer.slug, "--limit", "8")
                 next_trickle = time.monotonic() + TRICKLE_EVERY

@@ -19,6 +19,7 @@ from prosaasil.supervisor import processes
 from recordings.tests.living import customer
 from recordings.tests.transitions import Witness
 
+AT_REST = 10.0
 BYTES = 50_000
 """Of each recording: three seconds of one that comes slowly."""
 ROOT = Path(points.__file__).parent.parent
@@ -39,7 +40,7 @@ class Tally:
     given_back: int = 0
     starts: int = 0
     stood_again: list[float] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Counter[str] = field(default_factory=Counter)
 
 
 class Trial:
@@ -57,11 +58,13 @@ class Trial:
 
     def begin(self) -> None:
         """Start everything, and have some recordings downloaded, so that each process has been of use."""
+        began = time.monotonic()
         self.witness.watch()
         self.start()
         self.watch.start()
         self.load.start()
         wait_until(lambda: self.watch.by_status["ready"] > 5, 60, "the first recordings are ready")
+        self.tally.seconds["begin"] = round(time.monotonic() - began)
 
     def start(self, wait: bool = True) -> None:
         """Start `serve`, and once more after it was killed."""
@@ -99,6 +102,7 @@ class Trial:
 
     def end(self) -> list[str]:
         """Let everything come to rest, stop it, look at what is left. All that was found, in words."""
+        began = time.monotonic()
         points.disarm_all(self.folder)
         self.findings += self.load.stop()
         self.stand()
@@ -106,12 +110,13 @@ class Trial:
         self.findings += verdict.no_leak(self.service, self.load)
         self.watch.stop()
         seconds = self.service.stop(signal.SIGTERM)
-        self.tally.terms.append(seconds)
+        self.findings += [f"SIGTERM at rest took {seconds:.1f} s"] if seconds > AT_REST else []
         self.findings += self.watch.stuck + self.load.heard.wrong
         self.findings += verdict.no_process(self.service)
         self.findings += verdict.witnessed(self.witness, self.service)
         self.findings += verdict.right_rows(self.service, self.load)
         self.findings += verdict.no_orphan_file(self.service)
+        self.tally.seconds["end"] = round(time.monotonic() - began)
         return self.findings
 
 

@@ -12,6 +12,7 @@ from calls.models import CallLog, RecordingStatus
 from recordings import bell, sidecar
 from recordings.attempts import Attempt, Outcome
 from recordings.models import Recording
+from recordings.part import UNBORN
 from recordings.reasons import Reason
 from recordings.results import Held
 from recordings.storage import Storage, StorageAway, StoredFile, default_storage
@@ -85,5 +86,7 @@ def removable(storage: Storage, row: CallLog, file: StoredFile) -> bool:
         return False
     if file.is_part:
         old = timezone.now().timestamp() - file.modified > PART_KEPT_FOR.total_seconds()
+        if file.name.endswith(UNBORN):  # a kill in the instant of its birth; nobody goes on from it
+            return old
         return (old or deleted) and storage.writer_is_dead(file.recording_id, file.token)
     return deleted or row.recording_download_status == RecordingStatus.READY
