@@ -147,7 +147,6 @@ def stop_under_load(trial: Trial) -> None:
     if after["running"]:
         trial.findings.append(f"{after['running']} leases were not given back at SIGTERM")
     trial.findings += [f"Left running after SIGTERM: {member}" for member in trial.service.members()]
-    trial.watch.look_anew()
     trial.start()
 
 
@@ -194,7 +193,7 @@ def _half_downloaded(trial: Trial) -> list[str]:
     for sid in sids:
         name = trial.load.names[sid]
         trial.provider.misbehave(name, "gate-body", first=1)
-        trial.provider.misbehave(name, "slow", bytes_per_second=20_000)
+        trial.provider.misbehave(name, "slow", bytes_per_second=12_000)
         trial.load.ask(sid)
     _all(trial, sids, "downloading", 60)
     wait_until(lambda: all(trial.provider.count(trial.load.names[sid]).bodies for sid in sids), 30, "half has come")

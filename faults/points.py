@@ -147,9 +147,9 @@ class _Planting(Loader):
         for name, point in POINTS.items():
             if point.module == module.__name__:
                 _replace(module, point.name, functools.partial(_dying, name, point))
-        bug = BUGS.get(os.environ.get(BUG, ""))
-        if bug and bug[0] == module.__name__:
-            _replace(module, bug[1], bug[2])
+        for where, name, make in BUGS.get(os.environ.get(BUG, ""), ()):
+            if where == module.__name__:
+                _replace(module, name, make)
 
 
 def _replace(module: ModuleType, name: str, make: Callable[[Function], Function]) -> None:
@@ -196,7 +196,20 @@ def _unfenced_finish(move: Function) -> Function:
     return unfenced
 
 
-BUGS: dict[str, tuple[str, str, Callable[[Function], Function]]] = {
-    "unfenced_finish": (_LEASES, "LeaseQuerySet.move", _unfenced_finish),
+def _believed_beat(beat: Function) -> Function:
+    """Every lease still holds, it says: else the worker whose finish is unfenced may stop before it gets there."""
+
+    def believed(self: Any, held: Sequence[Any]) -> Any:
+        beat(self, held)
+        return set(held)
+
+    return believed
+
+
+BUGS: dict[str, Sequence[tuple[str, str, Callable[[Function], Function]]]] = {
+    "unfenced_finish": [
+        (_LEASES, "LeaseQuerySet.move", _unfenced_finish),
+        (_LEASES, "LeaseQuerySet.beat", _believed_beat),
+    ],
 }
 """Planted on purpose, by FAULTS_BUG: the harness must go red with each."""

@@ -106,7 +106,7 @@ def right_rows(service: Service, load: Load) -> list[str]:
 def no_orphan_file(service: Service) -> list[str]:
     """A day later the clean-up leaves the files of ready recordings, and nothing for reconcile to do."""
     root = service.var / "recordings"
-    service.sql("UPDATE recordings_attempt SET ended_at = %s", moment(service, A_DAY_AGO))
+    service.sql("UPDATE recordings_attempt SET ended_at = %s WHERE outcome <> 'running'", moment(service, A_DAY_AGO))
     old = time.time() - A_DAY_AGO.total_seconds()
     for path in root.rglob("*"):
         if path.suffix in {".part", ".new"}:

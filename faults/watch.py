@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 
 from demo.service import Service
+from faults.kinds import IN_ALL
+from prosaasil.supervisor import processes
 
 STUCK = 60.0
 """Seconds: no downloading row without heartbeat, and no queued row beside a free slot, for longer."""
@@ -24,7 +26,11 @@ _BY_STATUS = (
 
 
 class Watch(threading.Thread):
-    """A thread; `stuck` has what stood too long, `longest` the seconds that any row stood with nothing changed."""
+    """A thread; `stuck` has what stood too long, `longest` the seconds that any row stood with nothing changed.
+
+    Only the time counts in which all of the service's processes are there: without a cluster no slot is free, and that
+    the cluster comes back is looked at by whoever killed it.
+    """
 
     def __init__(self, service: Service) -> None:
         super().__init__(name="watch", daemon=True)
@@ -33,7 +39,8 @@ class Watch(threading.Thread):
         self.under_way = 0
         self.by_status: Counter[str] = Counter()
         self._service = service
-        self._since: dict[tuple[Any, ...], float] = {}
+        self._stood: dict[tuple[Any, ...], float] = {}
+        self._looked = time.monotonic()
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -49,18 +56,17 @@ class Watch(threading.Thread):
         self._done.set()
         self.join()
 
-    def look_anew(self) -> None:
-        """What stood until now is forgiven: nothing could go on, for nothing ran."""
-        self._since = {}
-
     def _look(self) -> None:
         rows = self._service.sql(_UNDER_WAY)
         self.by_status = Counter(dict(self._service.sql(_BY_STATUS)))
-        now, since = time.monotonic(), self._since
-        self._since = {row: since.get(row, now) for row in rows}
         self.under_way = len(rows)
-        for row, start in self._since.items():
-            self.longest = max(self.longest, now - start)
-            if now - start > STUCK:
-                self.stuck.append(f"{row[0]} has been {row[1]} for {now - start:.0f} s with nothing changed: {row[2:]}")
-                self._since[row] = now  # said once a minute
+        now = time.monotonic()
+        passed = now - self._looked if len(processes.descendants(self._service.pid)) == IN_ALL else 0.0
+        self._looked = now
+        stood = self._stood
+        self._stood = {row: stood[row] + passed if row in stood else 0.0 for row in rows}
+        for row, seconds in self._stood.items():
+            self.longest = max(self.longest, seconds)
+            if seconds > STUCK:
+                self.stuck.append(f"{row[0]} has been {row[1]} for {seconds:.0f} s with nothing changed: {row[2:]}")
+                self._stood[row] = 0.0  # said once a minute

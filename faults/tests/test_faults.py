@@ -54,11 +54,8 @@ def test_the_proof_goes_red_for_an_unfenced_finish_for_a_wrong_byte_and_for_an_o
     service: StartService, tmp_path: Path
 ) -> None:
     with trial_of(service, tmp_path, "unfenced_finish") as trial:
-        for _ in range(5):
-            blows.stop_and_continue(trial)
-            if trial.findings:
-                break
-        assert "was committed under the lease of" in trial.findings[0], f"FAULTS_SEED={SEED}"
+        blows.stop_and_continue(trial)
+        assert "was committed under the lease of" in str(trial.findings), f"FAULTS_SEED={SEED}"
 
         trial.load.stop()
         (sid,) = trial.service.sql("SELECT call_sid FROM call_log WHERE recording_download_status = 'ready' LIMIT 1")[0]
