@@ -18,8 +18,8 @@ LIKELY = {
 """How the provider behaves for a recording, and how often so. It gives all of them in the end."""
 
 STOCK, RESERVE, LOW = 400, 100, 40
-"""Recordings that are imported at once: for who comes, and kept for who needs some of their own; and so few of either
-left that more are."""
+"""Recordings that are imported at once: for who comes, and kept for who needs some of their own; and so few of
+the former left that more are."""
 LISTEN_FOR = 120.0
 TRICKLE_EVERY = 20.0
 PIECE = 8192
@@ -57,7 +57,7 @@ class Load:
         self._random = random.Random(seed)
         self._stock: deque[str] = deque()
         self._reserve: deque[str] = deque()
-        self._lock = threading.Lock()
+        self._lock, self._supplying = threading.Lock(), threading.Lock()
         self._stopping, self._going = threading.Event(), threading.Event()
         jobs = [self._ask_on] * 3 + [self._listen_on] * 3 + [self._supply]
         self._threads = [
@@ -91,9 +91,10 @@ class Load:
 
     def reserved(self, count: int) -> list[str]:
         """So many recordings that nobody else asks for, and that the provider gives as it should."""
-        while len(self._reserve) < count:
-            time.sleep(0.1)
-        return [self._reserve.popleft() for _ in range(count)]
+        with self._supplying:
+            if len(self._reserve) < count:
+                self._stock_up()
+            return [self._reserve.popleft() for _ in range(count)]
 
     def ask(self, sid: str, seconds: float = 60) -> bool:
         """Press Play once, as a person does: again when the web does not answer. False when it never did."""
@@ -231,8 +232,9 @@ class Load:
         """Import more when few are left, and a trickle of bulk work."""
         next_trickle = time.monotonic() + TRICKLE_EVERY
         while not self._stopping.wait(0.5):
-            if min(len(self._stock), len(self._reserve)) < LOW:
-                self._stock_up()
+            if len(self._stock) < LOW:
+                with self._supplying:
+                    self._stock_up()
             if time.monotonic() > next_trickle and self._going.is_set():
                 self.customer.service.manage("backfill_recordings", "--business", self.customer.slug, "--limit", "8")
                 next_trickle = time.monotonic() + TRICKLE_EVERY
