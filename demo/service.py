@@ -135,13 +135,22 @@ class Service:
         found = [member for member in self.members() if member.role == role and member.pid != self.pid]
         return sorted(found, key=lambda member: (not member.leads, member.pid))
 
-    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one statement on its database, committed; parameters are written %s."""
+    @property
+    def vendor(self) -> str:
+        """Of its database, as Django names them."""
+        return "postgresql" if self._database_url else "sqlite"
+
+    def sql(self, query: str, *parameters: Any, patience: float = 30) -> list[tuple[Any, ...]]:
+        """Run one statement on its database, committed; parameters are written %s.
+
+        `patience`: seconds that it waits for a lock; then sqlite3.OperationalError, psycopg.errors.LockNotAvailable.
+        """
         if self._database_url:
-            with psycopg.connect(self._database_url, autocommit=True) as connection:
-                cursor = connection.execute(query.encode(), parameters)
+            wait = f"-c lock_timeout={round(1000 * patience)}"
+            with psycopg.connect(self._database_url, autocommit=True, options=wait) as connection:
+                cursor = connection.execute(query.encode(), parameters or None)
                 return cursor.fetchall() if cursor.description else []
-        with closing(sqlite3.connect(self.var / "prosaasil.sqlite3", timeout=30, isolation_level=None)) as lite:
+        with closing(sqlite3.connect(self.var / "prosaasil.sqlite3", timeout=patience, isolation_level=None)) as lite:
             return lite.execute(query.replace("%s", "?"), parameters).fetchall()
 
     def manage(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:

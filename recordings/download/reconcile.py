@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TypeVar
 
-from django.utils import timezone
-
 from calls.models import CallLog, RecordingStatus
 from recordings import sidecar
 from recordings.download.adopting import earlier_attempts, sha256, whole_file
-from recordings.download.sweeping import PART_KEPT_FOR, removable
+from recordings.download.sweeping import removable
 from recordings.models import Recording
-from recordings.part import UNBORN
 from recordings.reasons import Reason
 from recordings.results import digest
 from recordings.storage import Storage, StoredFile
@@ -140,21 +137,16 @@ class Reconciliation:
             row.recording_download_status, row.recording_file = RecordingStatus.READY, whole.file
 
     def _remove(self, row: CallLog, file: StoredFile) -> None:
-        if not self._removable(row, file):
+        if not removable(self._storage, row, file):
             return
         if not self._dry_run:
             fresh = CallLog.objects.filter(pk=row.pk).first()  # the scan may be minutes old
-            if fresh is None or not self._removable(fresh, file) or not self._storage.delete(file.name):
+            if fresh is None or not removable(self._storage, fresh, file) or not self._storage.delete(file.name):
                 return
         if file.is_part:
             self.findings.parts_removed += 1
         else:
             self.findings.orphans_removed += 1
-
-    def _removable(self, row: CallLog, file: StoredFile) -> bool:
-        if file.name.endswith(UNBORN):  # a kill in the instant of its birth; nobody goes on from it
-            return timezone.now().timestamp() - file.modified > PART_KEPT_FOR.total_seconds()
-        return removable(self._storage, row, file)
 
     def _remove_waveforms(self) -> None:
         """Those whose recording is gone; after all else, which may have left some."""

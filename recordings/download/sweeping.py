@@ -14,6 +14,7 @@ from recordings.attempts import Attempt, Outcome
 from recordings.away import tell_storage
 from recordings.download.errors import StorageError
 from recordings.models import Recording
+from recordings.part import UNBORN
 from recordings.reasons import Reason
 from recordings.results import Held
 from recordings.samples import StatusSample
@@ -105,5 +106,7 @@ def removable(storage: Storage, row: CallLog, file: StoredFile) -> bool:
         return False
     if file.is_part:
         old = timezone.now().timestamp() - file.modified > PART_KEPT_FOR.total_seconds()
+        if file.name.endswith(UNBORN):  # a kill in the instant of its birth; nobody goes on from it
+            return old
         return (old or deleted) and storage.writer_is_dead(file.recording_id, file.token)
     return deleted or row.recording_download_status == RecordingStatus.READY

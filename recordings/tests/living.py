@@ -10,7 +10,7 @@ from demo.provider import Provider
 from demo.service import Service
 
 LONG = os.environ.get("LONG") == "1"
-"""The long forms: LONG=1 ./test recordings/tests/test_herd.py recordings/tests/test_chaos.py"""
+"""The long forms: LONG=1 ./test recordings/tests/test_herd.py"""
 
 PASSWORD = "correct horse battery"
 

@@ -140,3 +140,7 @@ def test_one_module_speaks_http_and_few_know_the_queue(name: str) -> None:
     assert not roots & {"requests", "urllib3"} or name == "recordings.download.providers.http"
     assert "django_q" not in roots or name in QUEUE
     assert "pytest" not in roots
+
+
+def test_the_product_knows_nothing_of_its_proofs() -> None:
+    assert not {name for name in MODULES for other in imported(name) if other.split(".")[0] in {"faults", "benchmarks"}}

@@ -113,13 +113,15 @@ def test_a_whole_file_under_another_status_is_kept_to_be_adopted(storage: Storag
     assert len(storage.files_of(row.pk)) == 1
 
 
+@pytest.mark.parametrize("ending", [".part", ".new"])
 @pytest.mark.parametrize(("hours", "removed"), [(1, 0), (25, 1)])
-def test_a_part_is_kept_for_a_day(storage: Storage, hours: int, removed: int) -> None:
+def test_an_unfinished_file_is_kept_for_a_day(storage: Storage, hours: int, removed: int, ending: str) -> None:
     row = make_recording(make_business(), "failed")
     part = storage.begin(row.pk, TOKEN)
     part.close()
+    path = part.path.rename(part.path.with_suffix(ending))  # .new: its writer was killed before it had the lock
     then = timezone.now() - timedelta(hours=hours)
-    os.utime(part.path, (then.timestamp(), then.timestamp()))
+    os.utime(path, (then.timestamp(), then.timestamp()))
     Attempt.objects.create(recording_id=row.pk, token=TOKEN, outcome=Outcome.CRASHED, ended_at=then)
     assert sweeping.clean_up() == removed
 

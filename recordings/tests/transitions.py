@@ -4,14 +4,18 @@ Rows and files alone do not show that a bug was there: two workers that both com
 sees every write, whoever made it, and judges it by `graph.MOVES`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
 from calls.models import RecordingStatus
 from recordings.graph import MOVES
-from recordings.models import Attempt, Outcome
 from recordings.reasons import Reason
+
+Sql = Callable[[str], list[tuple[Any, ...]]]
+"""Runs one statement; the rows it gives, if any."""
 
 LEGAL = frozenset((before, after) for moves in MOVES.values() for before, targets in moves.items() for after in targets)
 """Every (before, after) that some verb makes. Writing the status that is there already is a move too."""
@@ -81,7 +85,14 @@ class Move:
 
 
 class Witness:
-    """The log of all moves while it is watching."""
+    """The log of all moves while it is watching.
+
+    In the tests' own database; or where `sql` leads, a living service's for instance, a database of that `vendor`.
+    """
+
+    def __init__(self, sql: Sql | None = None, vendor: str = "") -> None:
+        self._sql = sql or _own_database
+        self._vendor = vendor or connection.vendor
 
     def watch(self) -> None:
         """Begin, in the current transaction if there is one."""
@@ -94,14 +105,13 @@ class Witness:
 
     def forget(self) -> None:
         """Empty the log."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {_TABLE}")
+        self._sql(f"DELETE FROM {_TABLE}")
 
     def moves(self) -> list[Move]:
         """All moves, in their order."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT recording_id, {', '.join(_COLUMNS)} FROM {_TABLE} ORDER BY id")
-            return [Move(*row) for row in cursor.fetchall()]
+        return [
+            Move(*row) for row in self._sql(f"SELECT recording_id, {', '.join(_COLUMNS)} FROM {_TABLE} ORDER BY id")
+        ]
 
     def pairs(self) -> list[tuple[str, str]]:
         """(before, after) of all moves, in their order."""
@@ -110,23 +120,26 @@ class Witness:
     def offences(self) -> list[str]:
         """What was illegal, in words. Empty is what every test wants."""
         moves = self.moves()
-        return [move.offence() for move in moves if move.offence()] + _foreign_commits(moves)
+        return [move.offence() for move in moves if move.offence()] + self._foreign_commits(moves)
+
+    def _foreign_commits(self, moves: list[Move]) -> list[str]:
+        """Commits under a lease of a file that another attempt wrote, where the lease's own one did not adopt it."""
+        finish = (RecordingStatus.DOWNLOADING, RecordingStatus.READY)
+        commits = [move for move in moves if (move.before, move.after) == finish]
+        foreign = [move for move in commits if move.file.rpartition("/")[2] != move.before_token]
+        adopted = set(self._sql("SELECT recording_id, token FROM recordings_attempt WHERE outcome = 'adopted'"))
+        return [
+            f"recording {move.recording_id}: {move.file} was committed under the lease of {move.before_token}"
+            for move in foreign
+            if (move.recording_id, move.before_token) not in adopted
+        ]
 
     def _run(self, statements: dict[str, list[str]]) -> None:
-        with connection.cursor() as cursor:
-            for statement in statements[connection.vendor]:
-                cursor.execute(statement)
+        for statement in statements[self._vendor]:
+            self._sql(statement)
 
 
-def _foreign_commits(moves: list[Move]) -> list[str]:
-    """Commits under a lease of a file that another attempt wrote, where the lease's own attempt did not adopt it."""
-    commits = [
-        move for move in moves if (move.before, move.after) == (RecordingStatus.DOWNLOADING, RecordingStatus.READY)
-    ]
-    foreign = [move for move in commits if move.file.rpartition("/")[2] != move.before_token]
-    adopted = set(Attempt.objects.filter(outcome=Outcome.ADOPTED).values_list("recording_id", "token"))
-    return [
-        f"recording {move.recording_id}: {move.file} was committed under the lease of {move.before_token}"
-        for move in foreign
-        if (move.recording_id, move.before_token) not in adopted
-    ]
+def _own_database(statement: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
