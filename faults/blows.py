@@ -28,9 +28,6 @@ HELD = 6
 AFTER_A_COMMIT = 0.05
 """Seconds: a commit can be read before its locks are free."""
 STOPPED_WITHIN = 10.0
-WORST_PAUSE = 3
-"""Quick deaths in a row after which the supervisor itself is killed: a new one starts its groups at once again."""
-
 
 P = ParamSpec("P")
 
@@ -83,8 +80,6 @@ def die_at(trial: Trial, name: str) -> None:
     if pid == trial.service.pid:
         trial.service.exit_status()
         trial.start(wait=False)
-    if sum(trial.tally.points.values()) % WORST_PAUSE == 0 and _supervised(trial):
-        trial.restart()
     trial.stand()
 
 

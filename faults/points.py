@@ -80,6 +80,10 @@ POINTS: dict[str, Point] = {
 """In the order of a recording's life."""
 
 
+SHORTENED: dict[str, dict[str, object]] = {"prosaasil.supervisor.group": {"HEALTHY": 0.0}}
+"""By module. Each start waits 0.5 s, as after a group that was well: with pauses of 8 s a thousand kills take hours."""
+
+
 def arm(folder: Path, name: str, passes: int = 1) -> None:
     """Have whoever passes this point for the `passes`th time die. Up to MOST_PASSES."""
     (folder / f"{name}.died").unlink(missing_ok=True)
@@ -119,7 +123,7 @@ def plant() -> None:
 class _Planter(MetaPathFinder):
     """Finds the modules that have points, and hands them out with those in."""
 
-    _modules = frozenset(point.module for point in POINTS.values())
+    _modules = frozenset(point.module for point in POINTS.values()) | SHORTENED.keys()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -144,6 +148,7 @@ class _Planting(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """As it would be; then its functions are wrapped."""
         self._loader.exec_module(module)
+        vars(module).update(SHORTENED.get(module.__name__, {}))
         for name, point in POINTS.items():
             if point.module == module.__name__:
                 _replace(module, point.name, functools.partial(_dying, name, point))

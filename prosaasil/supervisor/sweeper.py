@@ -19,6 +19,8 @@ class Sweeper(threading.Thread):
     label: ClassVar = "sweep"
     failed: ClassVar = "The sweep failed; it is tried again"
     recovered: ClassVar = "The sweep works again"
+    at_once: ClassVar = True
+    """Whether the first is at the start: a supervisor that is killed every few seconds would else never sweep."""
 
     def __init__(self, sweep: Callable[[], object], interval: float = 5.0) -> None:
         super().__init__(name=f"{self.label}er", daemon=True)
@@ -29,6 +31,8 @@ class Sweeper(threading.Thread):
 
     def run(self) -> None:
         """The thread's life."""
+        if self.at_once:
+            self.sweep_once()
         while not self._stopping.wait(self._interval):
             self.sweep_once()
         connection.close()
@@ -65,6 +69,7 @@ class Watch(Sweeper):
     label = "look"
     failed = "Alarms can't be looked for; it is tried again"
     recovered = "Alarms are looked for again"
+    at_once = False  # what has just been started is not yet well
 
     def __init__(self, look: Callable[[], object], interval: float = 30.0) -> None:
         super().__init__(look, interval)

@@ -20,6 +20,17 @@ def test_it_sweeps_again_and_again_until_it_is_stopped() -> None:
     assert not sweeper.is_alive()
 
 
+def test_the_first_sweep_is_at_the_start_and_the_first_look_for_alarms_is_not() -> None:
+    swept, looked = threading.Event(), threading.Event()
+    sweeper, watch = Sweeper(swept.set, interval=3600), Watch(looked.set, interval=3600)
+    sweeper.start()
+    watch.start()
+    assert swept.wait(10)
+    watch.stop(patience=10)
+    sweeper.stop(patience=10)
+    assert not looked.is_set()
+
+
 def test_an_error_is_logged_once_however_often_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     errors: list[Exception | None] = [
         OSError("disk"),
