@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,36 +52,38 @@ def all_ready(load: Load, watch: Watch) -> list[str]:
 def no_leak(service: Service, load: Load) -> list[str]:
     """No process has more and more descriptors open, the more is played; half of the plays break off.
 
-    Pools grow with how many come at once, up to a point. What grows with each of several batches alike is a leak.
+    Pools grow with how many come at once, up to a point. A process that grows with each of several batches leaks.
     """
     _plays(load)  # what is opened once is opened now
+    first = before = _at_rest(service)
+    leaking = set(first)
     for _ in range(BATCHES):
-        before = _at_rest(service)
         _plays(load)
-        grown = _grown(service, before)
-        if not grown:
-            break
-    return grown
+        leaking &= _grown(before)
+        if not leaking:
+            return []
+        before = _at_rest(service)
+    roles = {member.pid: member.role for member in service.members()}
+    played = BATCHES * PLAYS
+    return [
+        f"Process {pid} ({roles.get(pid)}) had {first[pid]} descriptors open, and {before[pid]} after {played} plays"
+        for pid in leaking
+        if pid in before
+    ]
 
 
-def _grown(service: Service, before: dict[int, int]) -> list[str]:
-    after: Counter[int] = Counter()
+def _grown(before: dict[int, int]) -> set[int]:
+    """Those that have more than they had, and do not close them."""
+    grown: set[int] = set()
 
     def back() -> bool:
-        after.clear()
-        after.update({pid: descriptors(pid) for pid in before})
-        return not any(after[pid] - before[pid] > SPARE for pid in before)
+        nonlocal grown
+        grown = {pid for pid in before if descriptors(pid) - before[pid] > SPARE}
+        return not grown
 
-    try:
+    with suppress(AssertionError):
         wait_until(back, 10, "descriptors are closed")
-    except AssertionError:
-        roles = {member.pid: member.role for member in service.members()}
-        return [
-            f"Process {pid} ({roles.get(pid)}) had {before[pid]} descriptors open, and {after[pid]} after {PLAYS} plays"
-            for pid in before
-            if after[pid] - before[pid] > SPARE
-        ]
-    return []
+    return grown
 
 
 def no_process(service: Service) -> list[str]:
