@@ -25,28 +25,28 @@ _COLUMNS = (
     "after_token",
     "after_file",
 )
-_TABLE = "transition_witness"
+TABLE = "transition_witness"
 _VALUES = """OLD.id, OLD.recording_download_status, NEW.recording_download_status, OLD.recording_reason,
     NEW.recording_reason, OLD.recording_token, NEW.recording_token, NEW.recording_file"""
-_INSERT = f"INSERT INTO {_TABLE} (recording_id, {', '.join(_COLUMNS)}) VALUES ({_VALUES})"
+_INSERT = f"INSERT INTO {TABLE} (recording_id, {', '.join(_COLUMNS)}) VALUES ({_VALUES})"
 _FIRES = "AFTER UPDATE OF recording_download_status ON call_log FOR EACH ROW"
 
-_SET_UP = {
+SET_UP = {
     "sqlite": [
-        f"CREATE TABLE {_TABLE} (id integer PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
-        f"CREATE TRIGGER {_TABLE} {_FIRES} BEGIN {_INSERT}; END",
+        f"CREATE TABLE {TABLE} (id integer PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
+        f"CREATE TRIGGER {TABLE} {_FIRES} BEGIN {_INSERT}; END",
     ],
     "postgresql": [
-        f"CREATE TABLE {_TABLE} (id bigserial PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
-        f"CREATE FUNCTION {_TABLE}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_INSERT}; RETURN NULL; END $$",
-        f"CREATE TRIGGER {_TABLE} {_FIRES} EXECUTE FUNCTION {_TABLE}()",
+        f"CREATE TABLE {TABLE} (id bigserial PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
+        f"CREATE FUNCTION {TABLE}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_INSERT}; RETURN NULL; END $$",
+        f"CREATE TRIGGER {TABLE} {_FIRES} EXECUTE FUNCTION {TABLE}()",
     ],
 }
 _TEAR_DOWN = {
-    "sqlite": [f"DROP TRIGGER IF EXISTS {_TABLE}", f"DROP TABLE IF EXISTS {_TABLE}"],
+    "sqlite": [f"DROP TRIGGER IF EXISTS {TABLE}", f"DROP TABLE IF EXISTS {TABLE}"],
     "postgresql": [
-        f"DROP TRIGGER IF EXISTS {_TABLE} ON call_log", f"DROP FUNCTION IF EXISTS {_TABLE}",
-        f"DROP TABLE IF EXISTS {_TABLE}",
+        f"DROP TRIGGER IF EXISTS {TABLE} ON call_log", f"DROP FUNCTION IF EXISTS {TABLE}",
+        f"DROP TABLE IF EXISTS {TABLE}",
     ],
 }  # fmt: skip
 
@@ -86,7 +86,7 @@ class Witness:
     def watch(self) -> None:
         """Begin, in the current transaction if there is one."""
         self.dismiss()
-        self._run(_SET_UP)
+        self._run(SET_UP)
 
     def dismiss(self) -> None:
         """Leave no trace of it in the database."""
@@ -95,12 +95,12 @@ class Witness:
     def forget(self) -> None:
         """Empty the log."""
         with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {_TABLE}")
+            cursor.execute(f"DELETE FROM {TABLE}")
 
     def moves(self) -> list[Move]:
         """All moves, in their order."""
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT recording_id, {', '.join(_COLUMNS)} FROM {_TABLE} ORDER BY id")
+            cursor.execute(f"SELECT recording_id, {', '.join(_COLUMNS)} FROM {TABLE} ORDER BY id")
             return [Move(*row) for row in cursor.fetchall()]
 
     def pairs(self) -> list[tuple[str, str]]:
