@@ -43,8 +43,9 @@ for sid in orders:
     body = "{}" if method == "POST" else None
     connection.request(method, f"/api/recordings/{sid}/{verb}", body=body, headers=headers)
     answer = connection.getresponse()
-    answer.read()
-    seen[f"{method} {answer.status}"] = seen.get(f"{method} {answer.status}", 0) + 1
+    body = answer.read()
+    what = f"{method} {answer.status}" + ("" if answer.status < 300 else f" {body.decode(errors='replace')}")
+    seen[what] = seen.get(what, 0) + 1
 print(json.dumps(seen))
 """
 LIFE = [("missing", "queued"), ("queued", "downloading"), ("downloading", "ready")]
