@@ -211,7 +211,8 @@ class Drain:
         """Until a result, a wake-up, or the next thing that is due."""
         if self._full_haul and len(self._jobs) < settings.RECORDINGS_SLOTS // 2:
             return  # slots are free and more may wait
-        timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic()))
+        deadline = min((job.transfer.left for job in self._jobs.values() if job.transfer.left > 0), default=LOOK_EVERY)
+        timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic(), deadline + 0.01))
         select.select([self._listener.fileno(), self._crew.fileno()], [], [], timeout)
 
     def _settle(self) -> None:

@@ -2,12 +2,13 @@
 
 import errno
 import http.client
+import io
 import ipaddress
 import os
 import select
 import socket
 import threading
-from typing import Any
+from typing import Any, cast
 
 from recordings.download.errors import (
     HostNotAllowed,
@@ -18,6 +19,7 @@ from recordings.download.errors import (
 )
 from recordings.download.providers import answers
 from recordings.download.providers.addresses import Target, is_public
+from recordings.download.providers.chunks import Chunks, Head
 from recordings.download.providers.transfer import Transfer
 
 _Place = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -30,17 +32,25 @@ class Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._socket = sock
+        self._chunks = Chunks(self.fp)
 
     def begin(self) -> None:
         """Read the headers. Lengths are looked at here, because who finds them odd later leaves the socket open."""
-        super().begin()
+        reader, head = self.fp, Head(self.fp)
+        self.fp = cast(io.BufferedReader, head)
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:  # None: what is no HTTP is closed at once
+                self.fp = reader
+        head.require_end()
         answers.require_plain_lengths(self.headers.get_all("content-length") or [])
 
     def read1(self, n: int = -1) -> bytes:
         """What is there, at most `n` bytes; an error when the body goes on after its announced end."""
-        reader = self.fp
-        data = super().read1(n)
-        if data and self.length == 0:
+        reader, in_chunks = self.fp, self.chunked and not self.isclosed()
+        data = self._chunks.read1(n) if in_chunks else super().read1(n)
+        if (data and self.length == 0) or (in_chunks and not data):
             self._socket.settimeout(0)  # only what is here already; the next request sets its own time-out
             try:
                 more = reader.peek(1)
