@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware as XFrame
 from django.middleware.security import SecurityMiddleware
@@ -98,9 +98,12 @@ class BodyLimits:
             refusal._has_been_logged = True  # type: ignore[attr-defined]  # or Django would, hundreds of times
             return refusal
         try:
-            return self.get_response(request)
+            request.body  # noqa: B018 - kept with the request: the answer needs no place, only the reading does
+        except UnreadablePostError:
+            return problems.refusal(request, 400, "unreadable_body", _("The request's body ended early."))
         finally:
             self.places.release()
+        return self.get_response(request)
 
 
 def is_program(request: HttpRequest) -> bool:

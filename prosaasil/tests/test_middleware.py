@@ -74,33 +74,78 @@ def test_utf_8_may_be_named(charset: str) -> None:
     assert served("GET", "/login/?next=%ff", f"{FORM}; charset={charset}", b"").status_code == 200
 
 
+class SlowBody:
+    """One byte, which comes when it is let go; or the connection that broke meanwhile."""
+
+    def __init__(self) -> None:
+        self.awaited, self.go, self.broken = threading.Event(), threading.Event(), False
+
+    def read(self, size: int) -> bytes:
+        self.awaited.set()
+        assert self.go.wait(30)
+        if self.broken:
+            raise ConnectionResetError
+        return b"a"
+
+    readline = read
+
+
+def posted(body: SlowBody) -> HttpRequest:
+    return RequestFactory().post("/api/calls/", "a", FORM, **{"wsgi.input": body})  # type: ignore[arg-type]
+
+
 def test_more_bodies_at_a_time_than_there_are_places_are_asked_to_come_again() -> None:
-    inside, leave = threading.Semaphore(0), threading.Event()
     answers: list[int] = []
+    answer: Callable[[HttpRequest], HttpResponse] = BodyLimits(lambda request: HttpResponse())
+    bodies = [SlowBody() for _ in range(BODIES)]
+    threads = [
+        threading.Thread(target=lambda body=body: answers.append(answer(posted(body)).status_code)) for body in bodies
+    ]
+    for thread, body in zip(threads, bodies, strict=True):
+        thread.start()
+        assert body.awaited.wait(30)
+    refused = answer(RequestFactory().post("/api/calls/", "a", FORM))
+    assert (refused.status_code, refused["Retry-After"], json.loads(refused.content)["code"]) == (503, "1", "busy")
+    assert answer(RequestFactory().get("/")).status_code == 200
+    for body in bodies:
+        body.go.set()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * BODIES
+    assert answer(RequestFactory().post("/", "a", FORM)).status_code == 200
+
+
+def test_an_answer_holds_no_place_however_long_it_takes() -> None:
+    leave, answers = threading.Event(), list[int]()
+    inside = threading.Semaphore(0)
 
     def slow(request: HttpRequest) -> HttpResponse:
-        if request.method == "POST":
-            inside.release()
-            assert leave.wait(30)
-        return HttpResponse()
+        inside.release()
+        assert leave.wait(30)
+        return HttpResponse(request.body)
 
-    answer: Callable[[HttpRequest], HttpResponse] = BodyLimits(slow)
-    new = RequestFactory()
+    answer = BodyLimits(slow)
     threads = [
-        threading.Thread(target=lambda: answers.append(answer(new.post("/", "a", FORM)).status_code))
-        for _ in range(BODIES)
+        threading.Thread(target=lambda: answers.append(answer(RequestFactory().post("/", "a", FORM)).status_code))
+        for _ in range(BODIES + 3)
     ]
     for thread in threads:
         thread.start()
         assert inside.acquire(timeout=30)
-    refused = answer(new.post("/api/calls/", "a", FORM))
-    assert (refused.status_code, refused["Retry-After"], json.loads(refused.content)["code"]) == (503, "1", "busy")
-    assert answer(new.get("/")).status_code == 200
     leave.set()
     for thread in threads:
         thread.join()
-    assert answers == [200] * BODIES
-    assert answer(new.post("/", "a", FORM)).status_code == 200
+    assert answers == [200] * (BODIES + 3)
+
+
+def test_a_body_that_breaks_off_is_a_400_and_its_place_is_free_again() -> None:
+    answer = BodyLimits(lambda request: HttpResponse())
+    for _ in range(BODIES + 1):
+        body = SlowBody()
+        body.broken = True
+        body.go.set()
+        refused = answer(posted(body))
+        assert (refused.status_code, json.loads(refused.content)["code"]) == (400, "unreadable_body")
 
 
 def test_a_crowd_that_is_refused_leaves_no_line(

@@ -37,20 +37,20 @@ _FIRES = "AFTER UPDATE OF recording_download_status ON call_log FOR EACH ROW"
 
 _SET_UP = {
     "sqlite": [
-        f"CREATE _TABLE {_TABLE} (id integer PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
+        f"CREATE TABLE {_TABLE} (id integer PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
         f"CREATE TRIGGER {_TABLE} {_FIRES} BEGIN {_INSERT}; END",
     ],
     "postgresql": [
-        f"CREATE _TABLE {_TABLE} (id bigserial PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
+        f"CREATE TABLE {_TABLE} (id bigserial PRIMARY KEY, recording_id bigint, {' text, '.join(_COLUMNS)} text)",
         f"CREATE FUNCTION {_TABLE}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_INSERT}; RETURN NULL; END $$",
         f"CREATE TRIGGER {_TABLE} {_FIRES} EXECUTE FUNCTION {_TABLE}()",
     ],
 }
 _TEAR_DOWN = {
-    "sqlite": [f"DROP TRIGGER IF EXISTS {_TABLE}", f"DROP _TABLE IF EXISTS {_TABLE}"],
+    "sqlite": [f"DROP TRIGGER IF EXISTS {_TABLE}", f"DROP TABLE IF EXISTS {_TABLE}"],
     "postgresql": [
         f"DROP TRIGGER IF EXISTS {_TABLE} ON call_log", f"DROP FUNCTION IF EXISTS {_TABLE}",
-        f"DROP _TABLE IF EXISTS {_TABLE}",
+        f"DROP TABLE IF EXISTS {_TABLE}",
     ],
 }  # fmt: skip
 
