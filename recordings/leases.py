@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, DateTimeField, F, Field, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, F, Field, Model, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.expressions import Combinable
 
 from calls.clock import now
@@ -52,7 +52,7 @@ def next_retry(retry_after: float | None = None) -> Case:
         When(recording_fail_count=before, then=now(max(backoff.DELAYS[before], wish)))
         for before in range(len(backoff.DELAYS))
     ]
-    return Case(*waits, default=Value(None), output_field=DateTimeField())
+    return Case(*waits)
 
 
 _BEGIN_ATTEMPT = """
