@@ -156,11 +156,34 @@ def test_a_click_on_what_may_be_retried_keeps_the_count_of_its_failures(others: 
 
 
 @pytest.mark.django_db
-def test_a_question_whose_answer_is_no_only_reads() -> None:
-    row = recording(MISSING, last_enqueue_at=now())
+@pytest.mark.parametrize(("status", "columns", "answer"), [
+    (MISSING, {"last_enqueue_at": now()}, Answer.COOLING_DOWN), (FAILED, {}, Answer.BACKING_OFF),
+    (READY, {}, Answer.READY), (DOWNLOADING, {}, Answer.UNDER_WAY), (QUEUED, {"priority": 1}, Answer.UNDER_WAY),
+])  # fmt: skip
+def test_a_question_whose_answer_is_no_only_reads(
+    status: RecordingStatus, columns: dict[str, Any], answer: Answer
+) -> None:
+    row = recording(status, **columns)
     with CaptureQueriesContext(connection) as captured:
-        assert Recording.objects.ask(row, Ask.PLAY) == Answer.COOLING_DOWN
-    assert {query["sql"].split()[0] for query in captured.captured_queries} == {"SELECT"}
+        assert Recording.objects.ask(row, Ask.PLAY) == answer
+    assert {query["sql"].split()[0] for query in captured.captured_queries} <= {"SELECT"}
+
+
+@pytest.mark.django_db
+def test_asking_for_what_has_gone_meanwhile_is_answered_from_the_reading() -> None:
+    row = recording(MISSING)
+    CallLog.objects.filter(pk=row.pk).delete()
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.COOLING_DOWN
+
+
+@pytest.mark.django_db
+def test_the_row_in_hand_keeps_the_business_that_was_read_with_it() -> None:
+    row = Recording.objects.select_related("business").get(pk=recording(READY).pk)
+    row.recording_download_status = MISSING
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.READY
+    with CaptureQueriesContext(connection) as captured:
+        assert row.business.slug == "acme"
+    assert len(captured) == 0
 
 
 class Overtaken(RecordingQuerySet):
@@ -216,6 +239,20 @@ def test_backing_off_is_what_failed_and_has_a_time_to_try_again() -> None:
     backing_off = recording(FAILED)
     recording(FAILED, **EXHAUSTED), recording(MISSING, next_retry_at=now(5)), recording(QUEUED)
     assert list(Recording.objects.backing_off()) == [backing_off]
+
+
+@pytest.mark.django_db
+def test_due_is_what_failed_for_now_and_whose_time_has_come() -> None:
+    due = recording(FAILED, next_retry_at=now(-1))
+    recording(FAILED), recording(FAILED, **EXHAUSTED), recording(MISSING, next_retry_at=now(-1))
+    assert list(Recording.objects.due()) == [due]
+
+
+@pytest.mark.django_db
+def test_a_retry_further_ahead_than_any_wait_that_is_granted_is_due_and_the_longest_that_is_granted_is_not() -> None:
+    recording(FAILED, next_retry_at=now(899))
+    wrong = recording(FAILED, next_retry_at=now(901))
+    assert list(Recording.objects.due()) == [wrong]
 
 
 @pytest.mark.django_db
