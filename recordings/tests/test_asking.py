@@ -256,6 +256,20 @@ def test_a_retry_further_ahead_than_any_wait_that_is_granted_is_due_and_the_long
 
 
 @pytest.mark.django_db
+def test_the_longest_wait_of_our_own_is_no_wrong_clock_though_providers_are_granted_less(settings: Any) -> None:
+    settings.RECORDINGS_MAX_RETRY_AFTER = 20
+    recording(FAILED, next_retry_at=now(85))
+    wrong = recording(FAILED, next_retry_at=now(95))
+    assert list(Recording.objects.due()) == [wrong]
+
+
+@pytest.mark.django_db
+def test_a_retry_time_that_was_left_behind_does_not_end_the_cooldown_of_what_is_missing() -> None:
+    row = recording(MISSING, last_enqueue_at=now(), next_retry_at=now(-1))
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.COOLING_DOWN
+
+
+@pytest.mark.django_db
 def test_promoting_moves_up_what_waits_behind_a_backfill_and_touches_nothing_else() -> None:
     behind = recording(QUEUED)
     recording(QUEUED, priority=PRIORITY_CLICK), recording(DOWNLOADING), recording(MISSING), recording(READY)
