@@ -207,6 +207,12 @@ def test_a_further_chunk_of_bulk_work_rings_no_bell_of_its_own() -> None:
     assert (Recording.objects.queue(Ask.PERSON, ring=False), bells()) == (1, 0)
 
 
+def test_the_words_of_the_answers_are_those_that_programs_know() -> None:
+    assert list(Answer) == [
+        "enqueued", "under_way", "ready", "cooling_down", "backing_off", "failed", "not_started",
+    ]  # fmt: skip
+
+
 @pytest.mark.django_db
 def test_queueing_nothing_rings_nothing() -> None:
     recording(READY)

@@ -65,6 +65,17 @@ def test_claimed_rows_come_as_they_are_now() -> None:
     assert rows.columns_of(row) == {name: getattr(row, name) for name in rows.COLUMNS}
 
 
+def test_what_an_attempt_needs_to_know_of_its_row_is_read_with_the_claim() -> None:
+    (row,) = claimed()
+    with CaptureQueriesContext(connection) as captured:
+        assert (row.business_id, row.call_sid[:2], row.duration, row.recording_sid) == (business().pk, "CA", None, None)
+        assert (row.recording_url or "").startswith("https://voice.example.com/")
+        assert (row.recording_priority, row.recording_version) == (PRIORITY_BULK, None)
+        assert None not in (row.started_at, row.recording_started_at)
+        assert (row.recording_download_status, len(row.recording_token or "")) == (DOWNLOADING, 32)
+    assert [query["sql"] for query in captured.captured_queries if "call_log" in query["sql"]] == []
+
+
 def test_an_account_that_was_asked_to_slow_down_waits_and_others_do_not() -> None:
     recording(QUEUED)
     ProviderAccount.objects.update(paused_until=now(10))
