@@ -154,6 +154,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.
         ("https://m\u00fcller.example/x", "xn--mller-kva.example", 443, "/x"),
         ("https://XN--MLLER-KVA.example/x", "xn--mller-kva.example", 443, "/x"),
         ("https://[2606:4700:0::1111]/x", "2606:4700::1111", 443, "/x"),
+        ("https://[2606:4700::ABcd]/x", "2606:4700::abcd", 443, "/x"),
         ("http://a_b.example:8080/x", "a_b.example", 8080, "/x"),
         ("https://1.1.1.1/x", "1.1.1.1", 443, "/x"),
     ],
@@ -271,6 +272,11 @@ def test_a_listed_host_is_approved_in_any_case_and_script() -> None:
     hosts = ("API.example.COM", "m\u00fcller.example:443", " spaced.example ")
     for url in ("https://api.EXAMPLE.com/x", "https://xn--mller-kva.example/x", "https://spaced.example/x"):
         assert not addresses.approve(addresses.parse(url), hosts, frozenset()).private
+
+
+def test_an_entry_that_names_no_host_allows_none_and_hides_no_other() -> None:
+    target = addresses.parse("https://api.example.com/x")
+    assert addresses.approve(target, ("*", "api.example.com", "-"), frozenset()) == target
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8101/x", "https://localhost:8101/x"])
