@@ -176,8 +176,8 @@ EFFECTS: dict[str, tuple[RecordingStatus, dict[str, Any], Act, dict[str, Any]]] 
         "fail_count": 5, "reason": Reason.RATE_LIMITED, "next_retry_at": None}),
     "give back": (DOWNLOADING, WORN, VERBS["give_back"], {"download_status": QUEUED} | NO_LEASE),
     "release": (DOWNLOADING, WORN, VERBS["release"], {"download_status": QUEUED, "crash_count": 4} | NO_LEASE),
-    "release the fifth time": (DOWNLOADING, WORN | {"crash_count": 4}, VERBS["release"],
-        FAILED_ONCE_MORE | {"reason": Reason.WORKER_CRASHED}),
+    "release the fifth time": (DOWNLOADING, WORN | AUDIO | {"crash_count": 4, "permanent": True}, VERBS["release"],
+        FAILED_ONCE_MORE | NO_FILE | {"reason": Reason.WORKER_CRASHED, "permanent": False}),
     "adopt what is missing": (MISSING, WORN, VERBS["adopt"], {
         "download_status": READY, "file": any, "ready_at": In(0)} | AUDIO | NO_COUNTS),
     "adopt what failed for good": (FAILED, WORN | BROKEN, VERBS["adopt"], {
