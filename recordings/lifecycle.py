@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Count, DateTimeField, Q, Value, When
+from django.db.models import Case, Count, Q, When
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
@@ -221,13 +221,12 @@ class RecordingQuerySet(LeaseQuerySet):
         Lost within a minute of being written, it cools down first: disks that are not shared would fetch for ever.
         """
         fresh = When(recording_ready_at__gt=now(-COOLDOWN), then=now())
-        again = Case(fresh, default=Value(None), output_field=DateTimeField())
         lost = self.filter(pk=row.pk, business_id=row.business_id).move(
             "lose",
             RecordingStatus.MISSING,
             Q(recording_file=row.recording_file),
             **NO_FILE,
-            recording_last_enqueue_at=again,
+            recording_last_enqueue_at=Case(fresh),  # else null
         )
         if lost:
             log.warning("Recording file lost", extra=_about(row, "lose"))

@@ -154,6 +154,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.
         ("https://m\u00fcller.example/x", "xn--mller-kva.example", 443, "/x"),
         ("https://XN--MLLER-KVA.example/x", "xn--mller-kva.example", 443, "/x"),
         ("https://[2606:4700:0::1111]/x", "2606:4700::1111", 443, "/x"),
+        ("https://[2606:4700::ABcd]/x", "2606:4700::abcd", 443, "/x"),
         ("http://a_b.example:8080/x", "a_b.example", 8080, "/x"),
         ("https://1.1.1.1/x", "1.1.1.1", 443, "/x"),
     ],
@@ -196,6 +197,57 @@ def test_a_url_that_can_be_read_in_two_ways_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://api.example.com/x", "The address is not an http or https URL."),
+        ("https://api.example.com/a\tb", "The address is not an http or https URL."),
+        ("https://api.example.com:x/", "The address has a malformed host."),
+        ("https://api.example.com:70000/", "The address has a malformed port."),
+        ("https://[1::2::3]/", "The address has a malformed IPv6 host."),
+        ("https://-api.example.com/", "The address has a malformed host."),
+        ("https://127.1/", "The address has a malformed IPv4 host."),
+        ("https://stra\u00dfe.example/", "The address has a malformed host."),
+        ("https://\u05e9..example/", "The address has a malformed host."),
+        ("https://" + "\u05e9" * 64 + ".example/", "The address has a malformed host."),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_address(url: str, said: str) -> None:
+    with pytest.raises(HostNotAllowed) as refused:
+        addresses.parse(url)
+    assert str(refused.value) == said
+
+
+def test_a_name_may_have_as_many_characters_as_dns_allows_and_no_more() -> None:
+    longest = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert addresses.parse(f"https://{longest}/").host == longest
+    with pytest.raises(HostNotAllowed):
+        addresses.parse(f"https://{longest}d/")
+
+
+def test_a_port_may_be_any_of_the_65535() -> None:
+    assert [addresses.host_entry(f"a.example:{port}") for port in (1, 65535)] == [
+        ("a.example", 1),
+        ("a.example", 65535),
+    ]
+
+
+def test_what_was_approved_is_the_target_that_was_asked_for() -> None:
+    target = addresses.parse("https://api.example.com/a?b")
+    assert addresses.approve(target, ("api.example.com",), frozenset()) == target
+    local = addresses.parse("http://localhost:8101/a?b")
+    approved = addresses.approve(local, ("localhost:8101",), frozenset({"localhost:8101"}))
+    assert (approved.url, approved.origin, approved.private) == (local.url, ("http", "localhost", 8101), True)
+
+
+def test_a_host_that_is_not_the_accounts_and_a_scheme_that_is_not_allowed_are_named_in_the_refusal() -> None:
+    target = addresses.parse("http://api.example.com/x")
+    with pytest.raises(HostNotAllowed, match=r"^api\.example\.com:80 is not one of the account's hosts\.$"):
+        addresses.approve(target, ("api.example.com",), frozenset())
+    with pytest.raises(HostNotAllowed, match=r"^http on api\.example\.com:80: only https on port 443 is allowed\.$"):
+        addresses.approve(target, ("api.example.com:80",), frozenset())
+
+
+@pytest.mark.parametrize(
     ("url", "hosts"),
     [
         ("https://api.example.com/x", ("other.example.com",)),
@@ -222,6 +274,11 @@ def test_a_listed_host_is_approved_in_any_case_and_script() -> None:
         assert not addresses.approve(addresses.parse(url), hosts, frozenset()).private
 
 
+def test_an_entry_that_names_no_host_allows_none_and_hides_no_other() -> None:
+    target = addresses.parse("https://api.example.com/x")
+    assert addresses.approve(target, ("*", "api.example.com", "-"), frozenset()) == target
+
+
 @pytest.mark.parametrize("url", ["http://localhost:8101/x", "https://localhost:8101/x"])
 def test_the_setting_lets_one_host_and_port_be_http_and_private(url: str) -> None:
     hosts, allowed = ("localhost:8101", "localhost:8102"), frozenset({"LocalHost:8101"})
@@ -244,10 +301,21 @@ def test_a_reference_is_resolved(reference: str, url: str) -> None:
     assert addresses.join(addresses.parse("https://api.example.com/folder/a"), reference).url == url
 
 
-@pytest.mark.parametrize("reference", ["ht\ttps://127.0.0.1/", "javascript:alert(1)", "//[::1/", "https://[", "//a@b/"])
-def test_a_reference_to_nowhere_is_refused(reference: str) -> None:
-    with pytest.raises(HostNotAllowed):
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("ht\ttps://127.0.0.1/", "The address has control characters."),
+        ("javascript:alert(1)", "The address is not an http or https URL."),
+        ("HTTPS:cdn.example.com/b", "The address is not an http or https URL."),
+        ("//[::1/", "The address is not an http or https URL."),
+        ("https://[", "The address has a malformed host."),
+        ("//a@b/", "The address has a malformed host."),
+    ],
+)
+def test_a_reference_to_nowhere_is_refused_and_why(reference: str, said: str) -> None:
+    with pytest.raises(HostNotAllowed) as refused:
         addresses.join(addresses.parse("https://api.example.com/folder/a"), reference)
+    assert str(refused.value) == said
 
 
 def _resolve_to(monkeypatch: pytest.MonkeyPatch, *found: str) -> None:

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from calls.clock import now
 from calls.models import PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings.lifecycle import Answer, Ask, tell
+from recordings.lifecycle import Answer, Ask, RecordingQuerySet, tell
 from recordings.models import Recording
 from recordings.reasons import Reason
 from recordings.tests import rows
@@ -144,6 +146,74 @@ def test_many_that_are_asked_for_together_are_one_write_and_one_bell_and_each_ha
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "with another"])
+def test_a_click_on_what_may_be_retried_keeps_the_count_of_its_failures(others: int) -> None:
+    row = recording(FAILED, next_retry_at=now(-1), fail_count=3, crash_count=2)
+    asked = [row, *[recording(MISSING) for _ in range(others)]]
+    assert set(Recording.objects.ask_each(asked, Ask.PLAY).values()) == {Answer.ENQUEUED}
+    assert (rows.read(row).recording_fail_count, rows.read(row).recording_crash_count) == (3, 2)
+    assert rows.read(row).recording_priority == PRIORITY_CLICK
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("status", "columns", "answer"), [
+    (MISSING, {"last_enqueue_at": now()}, Answer.COOLING_DOWN), (FAILED, {}, Answer.BACKING_OFF),
+    (READY, {}, Answer.READY), (DOWNLOADING, {}, Answer.UNDER_WAY), (QUEUED, {"priority": 1}, Answer.UNDER_WAY),
+])  # fmt: skip
+def test_a_question_whose_answer_is_no_only_reads(
+    status: RecordingStatus, columns: dict[str, Any], answer: Answer
+) -> None:
+    row = recording(status, **columns)
+    with CaptureQueriesContext(connection) as captured:
+        assert Recording.objects.ask(row, Ask.PLAY) == answer
+    assert {query["sql"].split()[0] for query in captured.captured_queries} <= {"SELECT"}
+
+
+@pytest.mark.django_db
+def test_asking_for_what_has_gone_meanwhile_is_answered_from_the_reading() -> None:
+    row = recording(MISSING)
+    CallLog.objects.filter(pk=row.pk).delete()
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.COOLING_DOWN
+
+
+@pytest.mark.django_db
+def test_the_row_in_hand_keeps_the_business_that_was_read_with_it() -> None:
+    row = Recording.objects.select_related("business").get(pk=recording(READY).pk)
+    row.recording_download_status = MISSING
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.READY
+    with CaptureQueriesContext(connection) as captured:
+        assert row.business.slug == "acme"
+    assert len(captured) == 0
+
+
+class Overtaken(RecordingQuerySet):
+    """Another asks between the look and the write."""
+
+    def _queue(self, ask: Ask, priority: int, *, ring: bool = True) -> int:
+        CallLog.objects.update(recording_download_status=QUEUED)
+        return super()._queue(ask, priority, ring=ring)
+
+
+@pytest.mark.django_db
+def test_who_is_overtaken_between_the_look_and_the_write_has_not_queued_it() -> None:
+    row = recording(MISSING)
+    assert Overtaken(Recording).ask(row, Ask.PLAY) == Answer.UNDER_WAY
+    assert (row.recording_download_status, bells()) == (QUEUED, 0)
+
+
+@pytest.mark.django_db
+def test_a_further_chunk_of_bulk_work_rings_no_bell_of_its_own() -> None:
+    recording(MISSING)
+    assert (Recording.objects.queue(Ask.PERSON, ring=False), bells()) == (1, 0)
+
+
+def test_the_words_of_the_answers_are_those_that_programs_know() -> None:
+    assert list(Answer) == [
+        "enqueued", "under_way", "ready", "cooling_down", "backing_off", "failed", "not_started",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
 def test_queueing_nothing_rings_nothing() -> None:
     recording(READY)
     assert (Recording.objects.queue(Ask.FORCE), bells()) == (0, 0)
@@ -161,6 +231,58 @@ def test_one_bell_rings_again_for_all_that_wait_in_silence_and_none_while_one_wa
     assert Recording.objects.ring_again()
     assert not Recording.objects.ring_again()
     assert bells() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("queued_at", [None, now(500)], ids=["by hand, at no time", "in the future"])
+def test_a_bell_rings_for_what_waits_since_a_time_that_tells_nothing(queued_at: Any) -> None:
+    recording(QUEUED, last_enqueue_at=queued_at)
+    assert (Recording.objects.ring_again(), bells()) == (True, 1)
+
+
+@pytest.mark.django_db
+def test_backing_off_is_what_failed_and_has_a_time_to_try_again() -> None:
+    backing_off = recording(FAILED)
+    recording(FAILED, **EXHAUSTED), recording(MISSING, next_retry_at=now(5)), recording(QUEUED)
+    assert list(Recording.objects.backing_off()) == [backing_off]
+
+
+@pytest.mark.django_db
+def test_due_is_what_failed_for_now_and_whose_time_has_come() -> None:
+    due = recording(FAILED, next_retry_at=now(-1))
+    recording(FAILED), recording(FAILED, **EXHAUSTED), recording(MISSING, next_retry_at=now(-1))
+    assert list(Recording.objects.due()) == [due]
+
+
+@pytest.mark.django_db
+def test_a_retry_further_ahead_than_any_wait_that_is_granted_is_due_and_the_longest_that_is_granted_is_not() -> None:
+    recording(FAILED, next_retry_at=now(899))
+    wrong = recording(FAILED, next_retry_at=now(901))
+    assert list(Recording.objects.due()) == [wrong]
+
+
+@pytest.mark.django_db
+def test_the_longest_wait_of_our_own_is_no_wrong_clock_though_providers_are_granted_less(settings: Any) -> None:
+    settings.RECORDINGS_MAX_RETRY_AFTER = 20
+    recording(FAILED, next_retry_at=now(85))
+    wrong = recording(FAILED, next_retry_at=now(95))
+    assert list(Recording.objects.due()) == [wrong]
+
+
+@pytest.mark.django_db
+def test_a_retry_time_that_was_left_behind_does_not_end_the_cooldown_of_what_is_missing() -> None:
+    row = recording(MISSING, last_enqueue_at=now(), next_retry_at=now(-1))
+    assert Recording.objects.ask(row, Ask.PLAY) == Answer.COOLING_DOWN
+
+
+@pytest.mark.django_db
+def test_promoting_moves_up_what_waits_behind_a_backfill_and_touches_nothing_else() -> None:
+    behind = recording(QUEUED)
+    recording(QUEUED, priority=PRIORITY_CLICK), recording(DOWNLOADING), recording(MISSING), recording(READY)
+    before = world()
+    assert Recording.objects.promote() == 1
+    after = world()
+    assert [pk for pk in after.rows if after.rows[pk] != before.rows[pk]] == [behind.pk]
 
 
 @pytest.mark.django_db

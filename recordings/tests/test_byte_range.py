@@ -244,3 +244,34 @@ def test_no_precondition_can_break_the_parser(
 ) -> None:
     is_not_modified(if_none_match, if_modified_since, ETAG, MODIFIED)
     assert if_range_holds(if_range, ETAG, LAST_MODIFIED) is (if_range.strip(" \t") in (ETAG, LAST_MODIFIED))
+
+
+# --- to the letter --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "honoured"), [(256, True), (257, False)])
+def test_a_range_header_longer_than_any_honest_one_is_ignored(length: int, honoured: bool) -> None:
+    header = "bytes=0-9".ljust(length, ",")
+    assert (parse_range(header, 100) == ByteRange(0, 10)) is honoured
+
+
+@pytest.mark.parametrize(("length", "known"), [(8192, True), (8193, False)])
+def test_a_list_of_tags_longer_than_any_honest_one_names_none(length: int, known: bool) -> None:
+    assert is_not_modified(ETAG.ljust(length, ","), None, ETAG, MODIFIED) is known
+
+
+@pytest.mark.parametrize("header", [f"\x0b{ETAG}", f"{ETAG}\xa0", f"{LAST_MODIFIED}\x0b"])
+def test_other_white_space_than_blanks_and_tabs_is_not_taken_off_an_if_range(header: str) -> None:
+    assert not if_range_holds(header, ETAG, LAST_MODIFIED)
+
+
+@pytest.mark.parametrize(
+    "header", ["\x0b*", "*\xa0", f"X{ETAG}", f'"a",X{ETAG}', f'"a"\x0b,{ETAG}', f'"a"{ETAG}', f'{ETAG} "a"']
+)
+def test_a_malformed_list_of_tags_names_none(header: str) -> None:
+    assert not is_not_modified(header, None, ETAG, MODIFIED)
+
+
+def test_a_weak_tag_of_ours_is_known_to_who_has_it_weakly_or_strongly() -> None:
+    assert is_not_modified(f"W/{ETAG}", None, f"W/{ETAG}", MODIFIED)
+    assert is_not_modified(ETAG, None, f"W/{ETAG}", MODIFIED)

@@ -1,10 +1,14 @@
 """The worker's verbs: who is claimed first, what a lease is worth, how an attempt ends."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
@@ -14,7 +18,7 @@ from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import Reason
 from recordings.results import Begun, Failed, Finished, digest
 from recordings.tests import rows
-from recordings.tests.rows import DOWNLOADING, FAILED, QUEUED, READY, bells, business, held, recording, world
+from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, business, held, recording, world
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +65,17 @@ def test_claimed_rows_come_as_they_are_now() -> None:
     assert rows.columns_of(row) == {name: getattr(row, name) for name in rows.COLUMNS}
 
 
+def test_what_an_attempt_needs_to_know_of_its_row_is_read_with_the_claim() -> None:
+    (row,) = claimed()
+    with CaptureQueriesContext(connection) as captured:
+        assert (row.business_id, row.call_sid[:2], row.duration, row.recording_sid) == (business().pk, "CA", None, None)
+        assert (row.recording_url or "").startswith("https://voice.example.com/")
+        assert (row.recording_priority, row.recording_version) == (PRIORITY_BULK, None)
+        assert None not in (row.started_at, row.recording_started_at)
+        assert (row.recording_download_status, len(row.recording_token or "")) == (DOWNLOADING, 32)
+    assert [query["sql"] for query in captured.captured_queries if "call_log" in query["sql"]] == []
+
+
 def test_an_account_that_was_asked_to_slow_down_waits_and_others_do_not() -> None:
     recording(QUEUED)
     ProviderAccount.objects.update(paused_until=now(10))
@@ -101,6 +116,41 @@ def test_a_beat_for_an_old_lease_on_a_row_that_the_same_worker_claimed_again_doe
     assert Recording.objects.beat([old, held(again)]) == {held(again)}
 
 
+def test_a_beat_renews_what_it_names_and_not_its_neighbour_of_the_same_claim() -> None:
+    mine, neighbour = claimed(2)
+    rows.pass_time(20)
+    before = rows.columns_of(neighbour)
+    Recording.objects.beat([held(mine)])
+    assert rows.columns_of(neighbour) == before
+    assert rows.columns_of(mine)["recording_lease_until"] > before["recording_lease_until"]
+
+
+def test_a_token_that_was_left_behind_in_the_queue_is_no_lease() -> None:
+    row = recording(QUEUED, token="e" * 32)
+    before = world()
+    assert Recording.objects.beat([held(row)]) == set()
+    assert world() == before
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: Recording.objects.beat([]),
+        lambda: Recording.objects.finish([]),
+        Recording.objects.release,
+        Recording.objects.retry_due,
+        Recording.objects.ring_again,
+    ],
+    ids=["beat", "finish", "release", "retry_due", "ring_again"],
+)
+def test_with_nothing_to_do_the_worker_and_the_sweep_only_read(act: Callable[[], object]) -> None:
+    claimed()
+    recording(FAILED), recording(QUEUED)
+    with CaptureQueriesContext(connection) as captured:
+        act()
+    assert {query["sql"].split()[0] for query in captured.captured_queries} <= {"SELECT"}
+
+
 def test_what_the_provider_announced_is_kept_with_the_row_and_the_attempt() -> None:
     (row,) = claimed()
     assert announce([Begun(held(row), 99, "audio/wav", 1234, '"v"')])
@@ -136,8 +186,36 @@ def test_a_batch_of_results_commits_those_whose_lease_holds() -> None:
     results = [rows.finished(held(mine)), rows.finished(held(lost)), rows.finished(held(adopted), adopted=True)]
     assert Recording.objects.finish(results) == {held(mine), held(adopted)}
     assert [only_attempt(row).outcome for row in (mine, lost, adopted)] == ["ready", "crashed", "adopted"]
-    assert only_attempt(mine).bytes_done == 9
+    assert (only_attempt(mine).bytes_done, only_attempt(mine).bytes_total) == (9, 9)
     assert rows.read(lost).recording_download_status == QUEUED
+
+
+def test_each_attempt_is_given_the_size_of_its_own_file() -> None:
+    recording(READY)  # so that no attempt has its recording's number
+    first, second = claimed(2)
+    sizes = {first.pk: 5, second.pk: 6}
+    Recording.objects.finish(
+        [Finished(held(row), replace(rows.whole(*held(row)), bytes=sizes[row.pk])) for row in (first, second)]
+    )
+    assert [only_attempt(row).bytes_done for row in (first, second)] == [5, 6]
+    assert [rows.read(row).recording_bytes for row in (first, second)] == [5, 6]
+
+
+def test_a_stale_attempt_and_the_present_one_that_end_together_are_committed_each_under_its_own_lease() -> None:
+    (row,) = claimed()
+    stale = held(row)
+    Recording.objects.release(dead=[stale])
+    (again,) = Recording.objects.start(1, worker="w")
+    assert Recording.objects.finish([rows.finished(stale), rows.finished(held(again))]) == {held(again)}
+    assert rows.read(row).recording_file == f"{row.pk}/{again.recording_token}"
+
+
+def test_a_file_that_the_row_names_is_committed_only_when_the_row_is_ready() -> None:
+    (row,) = claimed()
+    stale = held(row)
+    Recording.objects.release(dead=[stale])
+    CallLog.objects.update(recording_file=f"{row.pk}/{stale[1]}")
+    assert Recording.objects.finish([rows.finished(stale)]) == set()
 
 
 def test_a_second_finish_changes_nothing() -> None:
@@ -171,6 +249,39 @@ def test_a_failure_waits_the_longer_the_more_went_before_and_its_attempt_says_un
     assert len(attempt.detail) == 500
     assert attempt.ended_at is not None
     assert began <= attempt.ended_at <= rows.clock()
+
+
+def test_two_failures_that_come_together_count_each_for_its_own_recording_and_attempt() -> None:
+    first, second, running = claimed(3)
+    failures = [Failed(held(second), Reason.GONE, permanent=True), Failed(held(first), Reason.STALLED, permanent=False)]
+    assert Recording.objects.fail(failures) == {held(first), held(second)}
+    assert [rows.read(row).recording_reason for row in (first, second, running)] == ["stalled", "gone", ""]
+    assert [only_attempt(row).reason for row in (first, second, running)] == ["stalled", "gone", ""]
+    assert [only_attempt(row).outcome for row in (first, second, running)] == ["failed", "failed", "running"]
+    assert only_attempt(second).next_retry_at is None
+
+
+def test_the_end_of_an_attempt_does_not_end_another_of_the_same_recording() -> None:
+    (row,) = claimed()
+    other = Attempt.objects.create(recording_id=row.pk, token="e" * 32)
+    Recording.objects.fail([Failed(held(row), Reason.STALLED, permanent=False)])
+    other.refresh_from_db()
+    assert other.outcome == Outcome.RUNNING
+
+
+@pytest.mark.parametrize(("permanent", "asked", "status"), [
+    (True, "the old one", MISSING), (True, "the new one", FAILED), (True, "", FAILED), (False, "the old one", FAILED),
+])  # fmt: skip
+def test_a_failure_for_good_says_nothing_of_an_address_that_was_written_meanwhile(
+    permanent: bool, asked: str, status: str
+) -> None:
+    (row,) = claimed()
+    new = "https://voice.example.com/new.wav"
+    url = {"the old one": row.recording_url or "", "the new one": new, "": ""}[asked]
+    CallLog.objects.filter(pk=row.pk).update(recording_url=new)
+    assert Recording.objects.fail([Failed(held(row), Reason.GONE, permanent, url=url)]) == {held(row)}
+    assert rows.read(row).recording_download_status == status
+    assert (only_attempt(row).outcome, only_attempt(row).reason) == (Outcome.FAILED, Reason.GONE)
 
 
 def test_five_failures_in_a_row_exhaust_it_and_a_person_starts_it_anew() -> None:
@@ -265,6 +376,12 @@ def test_the_fifth_crash_in_a_row_is_one_failure_that_is_retried_later() -> None
     assert bells() == 4
     rows.pass_time(5)
     assert Recording.objects.retry_due() == 1
+
+
+def test_a_release_counts_what_it_queued_and_what_it_failed() -> None:
+    worn, fresh = claimed(1, crash_count=4), claimed(1)
+    assert Recording.objects.release(dead=[held(*worn), held(*fresh)]) == 2
+    assert [rows.read(row).recording_download_status for row in (*worn, *fresh)] == [FAILED, QUEUED]
 
 
 def test_crashes_are_counted_in_a_row_and_a_failure_in_between_starts_the_count_again() -> None:

@@ -176,8 +176,8 @@ EFFECTS: dict[str, tuple[RecordingStatus, dict[str, Any], Act, dict[str, Any]]] 
         "fail_count": 5, "reason": Reason.RATE_LIMITED, "next_retry_at": None}),
     "give back": (DOWNLOADING, WORN, VERBS["give_back"], {"download_status": QUEUED} | NO_LEASE),
     "release": (DOWNLOADING, WORN, VERBS["release"], {"download_status": QUEUED, "crash_count": 4} | NO_LEASE),
-    "release the fifth time": (DOWNLOADING, WORN | {"crash_count": 4}, VERBS["release"],
-        FAILED_ONCE_MORE | {"reason": Reason.WORKER_CRASHED}),
+    "release the fifth time": (DOWNLOADING, WORN | AUDIO | {"crash_count": 4, "permanent": True}, VERBS["release"],
+        FAILED_ONCE_MORE | NO_FILE | {"reason": Reason.WORKER_CRASHED, "permanent": False}),
     "adopt what is missing": (MISSING, WORN, VERBS["adopt"], {
         "download_status": READY, "file": any, "ready_at": In(0)} | AUDIO | NO_COUNTS),
     "adopt what failed for good": (FAILED, WORN | BROKEN, VERBS["adopt"], {
@@ -232,6 +232,17 @@ def test_another_file_than_the_one_that_could_not_be_opened_is_not_lost() -> Non
 
 
 @pytest.mark.django_db
+def test_a_loss_is_that_of_its_own_recording_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    row, twin = recording(READY), recording(READY)
+    CallLog.objects.filter(pk=twin.pk).update(recording_file=row.recording_file)
+    assert [Recording.objects.lose(row), Recording.objects.lose(row)] == [1, 0]
+    assert rows.read(twin).recording_download_status == READY
+    (said,) = [vars(record) for record in caplog.records]
+    assert (said["message"], said["action"]) == ("Recording file lost", "lose")
+    assert (said["call_sid"], said["business"]) == (row.call_sid, row.business_id)
+
+
+@pytest.mark.django_db
 def test_what_is_being_downloaded_is_adopted_by_its_own_attempt_only() -> None:
     row = recording(DOWNLOADING)
     before = world()
@@ -253,6 +264,23 @@ def test_a_file_is_not_adopted_for_a_row_that_has_changed_since_it_was_read(chan
 
 
 @pytest.mark.django_db
+def test_a_file_is_adopted_for_its_own_recording_and_not_for_another_of_the_same_address() -> None:
+    row, twin = recording(MISSING), recording(MISSING)
+    CallLog.objects.filter(pk=twin.pk).update(recording_url=row.recording_url)
+    assert Recording.objects.adopt(row, rows.whole(row.pk)) == 1
+    assert [rows.read(each).recording_download_status for each in (row, twin)] == [READY, MISSING]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("verb", ["queue", "adopt", "delete"])
+def test_a_lease_that_was_left_behind_goes_with_the_next_move(verb: str) -> None:
+    row = recording(MISSING, token="e" * 32, lease_until=now(30), started_at=now())
+    VERBS[verb](row)
+    after = rows.read(row)
+    assert (after.recording_token, after.recording_lease_until, after.recording_started_at) == (None, None, None)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("verb", ["queue", "retry_due", "adopt", "readdress"])
 def test_what_was_deleted_stays_deleted(verb: str) -> None:
     row = recording(FAILED, reason=Reason.DELETED, permanent=True, next_retry_at=None)
@@ -266,5 +294,8 @@ def test_a_verb_for_a_row_of_another_business_does_nothing() -> None:
     row = recording(MISSING)
     row.business = rows.business("globex")
     assert Recording.objects.adopt(row, rows.whole(row.pk)) == 0
+    ready = recording(READY)
+    ready.business = row.business
+    assert Recording.objects.lose(ready) == 0
     assert Recording.objects.filter(pk=row.pk, business_id=row.business_id).queue(Ask.PLAY) == 0
     assert Recording.objects.ask(row, Ask.PLAY) != Answer.ENQUEUED
