@@ -11,6 +11,8 @@ from django.core.management import execute_from_command_line
 def main() -> None:
     """Run one management command. No file that it makes is for other users of the machine."""
     os.umask(0o027)
+    # Processes bear the names that we give them (processes.call_me); libraries would give them others with this.
+    sys.modules.setdefault("setproctitle", None)  # type: ignore[arg-type]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prosaasil.settings")
     try:
         import prosaasil.settings  # noqa: F401  (so that its errors come before any command's)

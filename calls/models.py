@@ -183,6 +183,9 @@ class CallLog(models.Model):
             models.CheckConstraint(
                 condition=Q(recording_download_status__in=RecordingStatus.values), name="recording_status_known"
             ),
+            models.CheckConstraint(
+                condition=Q(recording_priority__in=[PRIORITY_BULK, PRIORITY_CLICK]), name="recording_priority_known"
+            ),
             # Implications only, so that an operator's `SET recording_download_status = 'missing'` on a stuck row works.
             models.CheckConstraint(
                 condition=~Q(recording_download_status="downloading")

@@ -102,7 +102,12 @@ def _database() -> dict[str, Any]:
         # Many threads share few connections. Never in a cluster: a pool does not survive its forks.
         pool = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 20, 1, 500), "timeout": 30}
         return config | {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}
-    return config | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    config |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    if PROSAASIL_ROLE == "cluster":
+        # A worker that is stopped or cut off amid a claim must not keep the lock of all claims.
+        within = {"options": "-c idle_in_transaction_session_timeout=20000", "keepalives_idle": 30}
+        config["OPTIONS"] = within | config.get("OPTIONS", {})
+    return config
 
 
 DATABASES = {"default": _database()}
@@ -202,7 +207,8 @@ RECORDINGS_DEADLINE = env.integer("RECORDINGS_DEADLINE", 600, 1, 600)
 RECORDINGS_CONNECT_TIMEOUT = env.integer("RECORDINGS_CONNECT_TIMEOUT", 10, 1, 60)
 RECORDINGS_READ_TIMEOUT = env.integer("RECORDINGS_READ_TIMEOUT", 30, 1, 300)
 RECORDINGS_SLOTS = env.integer("RECORDINGS_SLOTS", 96, 4, 512)
-RECORDINGS_AT_ONCE = env.integer("RECORDINGS_AT_ONCE", 64, 1, 512)  # of one account, unless it says otherwise
+# Of one account, unless it says otherwise: two thirds of the slots, so that no account has them all.
+RECORDINGS_AT_ONCE = env.integer("RECORDINGS_AT_ONCE", max(1, RECORDINGS_SLOTS * 2 // 3), 1, 512)
 RECORDINGS_BYTES_PER_SECOND = env.integer("RECORDINGS_BYTES_PER_SECOND", 0, 0, 10**12)  # of all; 0: no limit
 RECORDINGS_MAX_RETRY_AFTER = env.integer("RECORDINGS_MAX_RETRY_AFTER", 900, 1, 86_400)
 RECORDINGS_ACCEL = env.prefix("RECORDINGS_ACCEL")  # where nginx, the only way in then, finds RECORDINGS_ROOT

@@ -8,14 +8,14 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, Q, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from calls.clock import now
 from calls.models import Business
 
-GROWS_EVERY = 2.0
+GROWS_EVERY = 5.0
 """Seconds after which an account that was slowed down may have one more download at once."""
 
 SLOWEST = 4
@@ -23,6 +23,9 @@ SLOWEST = 4
 
 LONGEST_REST = 60
 """Seconds at most for which the background downloads of an account in trouble wait."""
+
+MOST_RESTS = 8
+"""Rests in a row that are counted: by then they are as long as they get."""
 
 
 class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
@@ -39,13 +42,13 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
 
     def paused(self) -> Self:
         """Asked to wait, for a time that can be meant; one further ahead comes from a clock that was wrong."""
-        return self.filter(paused_until__gt=now(), paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER))
+        return self.filter(_paused())
 
     def in_trouble(self) -> "list[ProviderAccount]":
         """Those that are refused, that were asked to wait, or whose provider was in trouble a moment ago. One query."""
         marked = Q(broken_since__isnull=False) | Q(paused_until__isnull=False) | Q(slowed_at__isnull=False)
         found = self.filter(marked).with_moment().select_related("business").order_by("business__slug")
-        return [one for one in found if one.broken_since or one.is_paused() or one.at_once() < one.cap]
+        return [one for one in found if one.broken_since or one.is_paused() or one.is_slowed()]
 
     def as_read(self, account: "ProviderAccount") -> Self:
         """This account while its credentials are those of `account`: an answer to old ones says nothing of new ones."""
@@ -55,13 +58,13 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
     def pause(self, account: "ProviderAccount", seconds: float) -> int:
         """Leave this account's provider alone for so long, at most RECORDINGS_MAX_RETRY_AFTER (HTTP 429).
 
-        1 when it was not paused already.
+        1 when it was not paused already. Guarded by the row's own columns, which PostgreSQL reads again under its lock.
         """
         until = now(min(seconds, settings.RECORDINGS_MAX_RETRY_AFTER))
         mine = self.filter(pk=account.pk)
-        if begun := mine.exclude(pk__in=self.paused()).update(paused_until=until):
+        if begun := mine.exclude(_paused()).update(paused_until=until):
             return begun
-        mine.exclude(pk__in=self.paused().filter(paused_until__gt=until)).update(paused_until=until)
+        mine.exclude(_paused() & Q(paused_until__gt=until)).update(paused_until=until)
         return 0
 
     def refused(self, account: "ProviderAccount") -> int:
@@ -79,18 +82,20 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
         return self.as_read(account).update(broken_at=None, broken_since=None)
 
     def slow_down(self, account: "ProviderAccount") -> int:
-        """The provider is in trouble: half as many at once; at the slowest, background downloads rest as well.
+        """The provider is in trouble: half as many at once; at the slowest, and after a rest, its background rests.
 
         Guarded by what was read when the download was claimed, so a whole generation of failures counts once, and
         only what was begun afterwards can slow it down further. 1 when this one counted.
         """
-        at_once, rests = account.at_once(), account.rests
-        at_slowest = at_once <= SLOWEST
+        at_once = account.at_once()
+        # By what it was slowed to, too: failures that take half a minute each would let it grow, and never rest.
+        at_slowest = account.rests > 0 or at_once <= SLOWEST or (account.slowed_to or account.cap) <= 2 * SLOWEST
+        rests = min(account.rests + 1, MOST_RESTS) if at_slowest else 0
         return self.filter(pk=account.pk, slowed_at=account.slowed_at).update(
-            slowed_to=max(min(SLOWEST, account.cap), at_once // 2),
+            slowed_to=min(SLOWEST, account.cap) if at_slowest else max(min(SLOWEST, account.cap), at_once // 2),
             slowed_at=now(),
-            rests=F("rests") + 1 if at_slowest else F("rests"),
-            rests_until=now(min(LONGEST_REST, 2 ** min(rests + 1, 8))) if at_slowest else None,
+            rests=rests,
+            rests_until=now(min(LONGEST_REST, 2**rests)) if at_slowest else None,
         )
 
     def recovered(self, account: "ProviderAccount") -> int:
@@ -208,8 +213,17 @@ class ProviderAccount(models.Model):
         """
         if self.slowed_to is None or self.slowed_at is None or self.slowed_at > self.moment:
             return self.cap
-        grown = (self.moment - self.slowed_at).total_seconds() / GROWS_EVERY
+        since = self.slowed_at
+        if self.rests_until and self._lasts(self.rests_until, LONGEST_REST):
+            since = self.moment  # it does not grow while it rests
+        elif self.rests_until:
+            since = max(since, min(self.rests_until, self.moment))
+        grown = (self.moment - since).total_seconds() / GROWS_EVERY
         return min(self.cap, self.slowed_to + int(grown))
+
+    def is_slowed(self) -> bool:
+        """Whether it was asked for less at that moment than its cap allows, or its background rested."""
+        return self.at_once() < self.cap or self.is_resting()
 
     def is_paused(self) -> bool:
         """Whether all of it waited at that moment, because the provider had asked for it: see `paused`."""
@@ -222,3 +236,8 @@ class ProviderAccount(models.Model):
     def _lasts(self, until: datetime | None, longest: float) -> bool:
         """One further ahead than any wait that we give comes from a clock that was wrong."""
         return until is not None and 0 < (until - self.moment).total_seconds() <= longest
+
+
+def _paused() -> Q:
+    """The guard of a pause that can be meant; one further ahead comes from a clock that was wrong."""
+    return Q(paused_until__gt=now(), paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER))

@@ -50,6 +50,8 @@ class WakingBroker(ORM):  # type: ignore[misc]
             Recording.objects.retry_due()
         if tasks:
             return list(tasks)
+        if woken:
+            _ring_for_the_promoted()
         # The cluster wakes us before it tells us to stop, so from then on look often.
         self._listener.wait(0.05 if stopping.is_told() else _until_next_retry())
         return None
@@ -75,6 +77,16 @@ def _remove_answered_bells() -> None:
         return
     bell.untaken().filter(pk__in=bells).delete()
     if Recording.objects.may_start():  # bulk work may have relied on one of them, and not rung
+        with transaction.atomic():
+            bell.ring()
+
+
+def _ring_for_the_promoted() -> None:
+    """A click on what waits already rings no bell, only wakes; the one that had rung may have been answered in vain.
+
+    An account rests, say: a drain found nothing to begin, and left. A click need not wait for the rest to end.
+    """
+    if not bell.a_drain_listens() and not bell.rung() and Recording.objects.may_start():
         with transaction.atomic():
             bell.ring()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Count
 
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
@@ -18,6 +18,11 @@ from recordings.accounts import ProviderAccount
 
 _CLAIM_LOCK = 7_203_451_196
 """Names the claim among PostgreSQL's advisory locks of this database."""
+
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL, appendix A
+
+CLAIM_PATIENCE = 2.0
+"""Seconds that a claim waits for another one."""
 
 _LINE = """{name}(business) AS (
     SELECT MIN(business_id) FROM call_log
@@ -37,11 +42,25 @@ _LINES = f"""
 """One step of an index for each business that waits, however many recordings wait."""
 
 
+class OthersClaim(Exception):
+    """Somebody else claims, and does not end: stopped amid its claim, it may be, on a machine that is cut off."""
+
+
 def one_claim_at_a_time() -> None:
-    """Until this transaction ends. SQLite has one writer anyway; else two that count together exceed a cap."""
-    if connection.vendor == "postgresql":
+    """Until this transaction ends. SQLite has one writer anyway; else two that count together exceed a cap.
+
+    Raises OthersClaim, which ends the transaction, rather than wait while leases want to be renewed.
+    """
+    if connection.vendor != "postgresql":
+        return
+    try:
         with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = %s", [f"{CLAIM_PATIENCE * 1000:.0f}"])
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CLAIM_LOCK])
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE:
+            raise OthersClaim from error
+        raise
 
 
 class Turns:
@@ -82,12 +101,13 @@ class Turns:
             return max(0, settings.RECORDINGS_AT_ONCE - self._under_way(business))  # they fail, and say what is needed
         if account.is_paused() or (priority < PRIORITY_CLICK and account.is_resting()):
             return 0
-        at_once = account.at_once()
-        room = at_once - self._under_way(business)
+        at_once, under_way, running = account.at_once(), self._under_way(business), self._running[priority, business]
+        for_clicks = at_once // 4
         if priority < PRIORITY_CLICK:
-            for_clicks = at_once // 4
-            room = min(room, at_once - for_clicks - self._running[priority, business])
-        return max(0, room)
+            return max(0, min(at_once - under_way, at_once - for_clicks - running))
+        # After a slow-down more of the background may be under way than is asked for now: clicks do not wait for it.
+        kept = min(max(1, for_clicks) - running, account.cap - under_way)
+        return max(0, at_once - under_way, kept)
 
     def _under_way(self, business: int) -> int:
         return self._running[PRIORITY_CLICK, business] + self._running[PRIORITY_BULK, business]

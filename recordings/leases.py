@@ -5,8 +5,8 @@ Each is one conditional UPDATE; the row count is the answer. A worker whose toke
 
 import operator
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial, reduce
 from typing import Any, Self, cast
 
@@ -33,7 +33,7 @@ from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
 from recordings import backoff, bell, counting, graph, news
 from recordings.attempts import Attempt, Outcome
 from recordings.expressions import EachRow
-from recordings.governor import Turns, one_claim_at_a_time
+from recordings.governor import OthersClaim, Turns, one_claim_at_a_time
 from recordings.reasons import OURS, Reason
 from recordings.results import Failed, Finished, Held, Whole, digest
 
@@ -146,14 +146,13 @@ class LeaseQuerySet(QuerySet[CallLog]):
         if not more and not Turns().may_start(priorities):
             return []
         token = uuid.uuid4().hex
-        with transaction.atomic():
+        with suppress(OthersClaim), transaction.atomic():
             one_claim_at_a_time()
-            chosen = self._chosen(limit, priorities)
-            if not chosen:
-                return []
-            claimed = self._claim(chosen, token)
-            _begin_attempts(claimed, token, worker)
-        return claimed
+            if chosen := self._chosen(limit, priorities):
+                claimed = self._claim(chosen, token)
+                _begin_attempts(claimed, token, worker)
+                return claimed
+        return []
 
     def _chosen(self, limit: int, priorities: Sequence[int]) -> list[CallLog]:
         """Whose turn it is, each business's own in the order in which they were asked for."""
@@ -161,18 +160,17 @@ class LeaseQuerySet(QuerySet[CallLog]):
         queued = queued.order_by("recording_last_enqueue_at", "pk")
         if connection.features.has_select_for_update_skip_locked:
             queued = queued.select_for_update(skip_locked=True, of=("self",))
-        chosen: list[CallLog] = []
+        chosen: dict[int, CallLog] = {}  # they are still queued, until all are claimed
         turns = Turns()
         for priority in priorities:
-            taken: Counter[int] = Counter()  # they are still queued, until all are claimed
             while shares := turns.share(priority, limit - len(chosen)):
                 for business, share in shares.items():
                     line = queued.filter(recording_priority=priority, business_id=business)
-                    found = list(line[taken[business] : taken[business] + share])
-                    turns.took(priority, business, share, len(found))
-                    taken[business] += len(found)
-                    chosen += found
-        return chosen
+                    found = line.exclude(pk__in=list(chosen))[:share] if chosen else line[:share]
+                    before = len(chosen)
+                    chosen |= {row.pk: row for row in found}
+                    turns.took(priority, business, share, len(chosen) - before)
+        return list(chosen.values())
 
     def _claim(self, chosen: list[CallLog], token: str) -> list[CallLog]:
         """Put these rows, just read, under this token; those that were still to be had."""

@@ -172,7 +172,10 @@ class RecordingQuerySet(LeaseQuerySet):
         return queued
 
     def promote(self) -> int:
-        """Move these up in the queue because a person waits now. A wake-up, no bell: one has rung for them."""
+        """Move these up in the queue because a person waits now. A wake-up, no bell: one has rung for them.
+
+        It may have been answered in vain, while they might not be begun: whom the wake-up reaches sees to that.
+        """
         waiting = self.filter(recording_download_status=RecordingStatus.QUEUED, recording_priority__lt=PRIORITY_CLICK)
         with transaction.atomic():
             promoted = waiting.locked().update(recording_priority=PRIORITY_CLICK, updated_at=now())

@@ -16,11 +16,15 @@ from recordings import bell
 from recordings.download.room import Claimable, claimable
 from recordings.models import Attempt, Recording
 
-SILENCE = 20.0
-"""Seconds without a sign of life of the queue's pusher, which gives one each second."""
+SILENCE = 45.0
+"""Seconds without a sign of life of the queue's pusher, which gives one each second: more than the 30 s that a write of
+SQLite may wait, and the 10 s after which django-q2 looks again when its database was away."""
 
 STANDSTILL = 10
 """Seconds in which no attempt was begun, though something waits that may be."""
+
+WAITED = 30
+"""Seconds that something has waited by then: the sweep rings again after 15, and a bell wants to be answered."""
 
 CHILDHOOD = 20.0
 """Seconds that a cluster has to begin."""
@@ -35,11 +39,14 @@ class ClusterWatch:
         self._verdict: Why | None = None
         self._suspicion: Why | None = None
         self._found_at = 0.0
+        self._answers_since: float | None = None  # the database, without a break
 
     def look(self) -> None:
         """Judge, by two looks in a row. Raises django.db.Error: without a database the cluster can't be judged."""
         self._verdict, before, self._suspicion = None, self._suspicion, None
-        self._suspicion = found = _found()
+        answers_since, self._answers_since = self._answers_since or monotonic(), None
+        self._suspicion = found = _found(answers_since)
+        self._answers_since = answers_since
         if found and before and found.kind == before.kind:
             self._verdict, self._found_at = found, monotonic()
 
@@ -50,9 +57,10 @@ class ClusterWatch:
         return self._verdict
 
 
-def _found() -> Why | None:
+def _found(answers_since: float) -> Why | None:
+    """What is wrong now. Silence while the database was away is nobody's fault."""
     may_start = Recording.objects.may_start()  # first: it shows that the database answers
-    silent = bell.silent_for()
+    silent = min(bell.silent_for(), monotonic() - answers_since)
     if silent > SILENCE:
         return Why("silent", f"its queue gave no sign of life for {silent:.0f} s")
     if may_start and _nothing_is_begun():
@@ -62,7 +70,7 @@ def _found() -> Why | None:
 
 def _nothing_is_begun() -> bool:
     """Whether something has waited for a while, slots are free, and nobody begins. A time to come counts as past."""
-    old = Q(recording_last_enqueue_at__lte=now(-STANDSTILL)) | Q(recording_last_enqueue_at__gt=now())
+    old = Q(recording_last_enqueue_at__lte=now(-WAITED)) | Q(recording_last_enqueue_at__gt=now())
     queued = Recording.objects.filter(recording_download_status="queued")
     held = Recording.objects.filter(recording_download_status="downloading")
     return (

@@ -24,4 +24,10 @@ class Migration(migrations.Migration):
                 name="recording_line",
             ),
         ),
+        migrations.AddConstraint(
+            model_name="calllog",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("recording_priority__in", [0, 1])), name="recording_priority_known"
+            ),
+        ),
     ]

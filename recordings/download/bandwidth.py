@@ -39,7 +39,8 @@ class Limit:
     def _moved(self, name: str, count: int) -> float:
         """A machine that cannot keep the number does not limit: a full disk must not end downloads by itself."""
         with suppress(OSError):
-            path = Path(settings.RUN_DIR) / f"bandwidth-{name}-{_boot()}"
+            # A limit that is changed begins anew: what is owed by the old one may be minutes of the new.
+            path = Path(settings.RUN_DIR) / f"bandwidth-{name}-{self.per_second}-{_boot()}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # its own: a flock is for each
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -13,7 +13,7 @@ TROUBLE = frozenset({Reason.RATE_LIMITED, Reason.STALLED, Reason.UNREACHABLE, Re
 """Failures that may be the provider's as a whole, and not one recording's."""
 
 IN_A_ROW = 4
-"""So many of them with no success in between are the provider's."""
+"""So many of them with no success in between are the provider's; half as many where it was in trouble just now."""
 
 
 class Marks:
@@ -46,7 +46,8 @@ class Marks:
     def _in_trouble(self, account: ProviderAccount, result: Failed) -> None:
         """Slow down: at once when asked to, or when it goes on after a rest; else when it is more than bad luck."""
         self._troubles[account.pk] += 1
-        if result.reason == Reason.RATE_LIMITED or account.rests or self._troubles[account.pk] >= IN_A_ROW:
+        needed = IN_A_ROW if account.slowed_at is None else IN_A_ROW // 2
+        if result.reason == Reason.RATE_LIMITED or account.rests or self._troubles[account.pk] >= needed:
             del self._troubles[account.pk]
             said = result.retry_after is not None and result.reason == Reason.RATE_LIMITED
             if ProviderAccount.objects.slow_down(account) and account.slowed_at is None and not said:

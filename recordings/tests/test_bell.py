@@ -237,6 +237,16 @@ def test_a_bell_for_what_still_waits_becomes_a_task_though_a_drain_is_at_work(br
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_wake_up_rings_for_what_waits_without_a_bell_where_no_drain_is_at_work(broker: WakingBroker) -> None:
+    assert taken(broker) == 0
+    row = recording(QUEUED)
+    assert (taken(broker), bells()) == (0, 0), "nobody woke it"
+    Recording.objects.filter(pk=row.pk).promote()
+    assert (taken(broker), bells()) == (0, 1)
+    assert taken(broker) == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_bell_becomes_a_task_at_once_where_the_last_drain_has_died(
     broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

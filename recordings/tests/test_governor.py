@@ -1,16 +1,18 @@
 """Who goes next: caps, turns between businesses, room for clicks, and how an account in trouble is spared."""
 
+import threading
 from collections import Counter
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, Business, CallLog
+from recordings import governor
 from recordings.accounts import GROWS_EVERY, LONGEST_REST, SLOWEST
 from recordings.download.marks import IN_A_ROW, Marks
 from recordings.governor import share_out
@@ -204,6 +206,21 @@ def test_failures_in_a_row_halve_what_is_asked_at_once_and_one_generation_counts
     for _ in range(5 * IN_A_ROW):
         marks.failed(account, Failed((1, "0" * 32), Reason.STALLED, permanent=False))
     assert read().at_once() == 16
+    slowed_at = read().slowed_at
+    assert ProviderAccount.objects.slow_down(account) == 0
+    assert read().slowed_at == slowed_at, "it was read before the last one"
+
+
+@pytest.mark.django_db
+def test_a_success_of_before_does_not_forget_a_later_trouble() -> None:
+    business()
+    trouble(Marks())
+    rows.pass_time(1000)
+    before = read()
+    assert before.at_once() == before.cap
+    trouble(Marks())
+    Marks().succeeded(before)
+    assert read().slowed_at is not None
 
 
 @pytest.mark.django_db
@@ -229,24 +246,82 @@ def test_a_slowed_account_grows_back_by_itself_and_a_success_then_forgets_it() -
 
 
 @pytest.mark.django_db
-def test_an_outage_makes_the_background_rest_longer_and_longer_and_clicks_do_not_wait() -> None:
-    owner = business()
-    queue(2, owner)
+@pytest.mark.parametrize("takes", [0, 10, 30])
+def test_an_outage_makes_the_background_rest_longer_and_longer_however_long_a_failure_takes(takes: int) -> None:
+    business()
     marks, rests = Marks(), []
     for _ in range(12):
+        rows.pass_time(takes)
         account = trouble(marks)
-        if account.is_resting() and account.rests_until:
+        if account.rests_until and account.is_resting():
+            assert account.at_once() == SLOWEST
             rests.append(round((account.rests_until - account.moment).total_seconds()))
+            rows.pass_time(rests[-1])
+            assert read().at_once() == SLOWEST, "it does not grow while it rests"
     assert rests == [2, 4, 8, 16, 32, *[LONGEST_REST] * (len(rests) - 5)]
     assert len(rests) > 5
-    assert read().at_once() == SLOWEST
+
+
+@pytest.mark.django_db
+def test_a_rest_of_the_background_is_no_rest_for_clicks_and_a_success_ends_it() -> None:
+    owner, marks = business(), Marks()
+    queue(2, owner)
+    while not read().is_resting():
+        trouble(marks)
     assert not Recording.objects.may_start()
+    assert ProviderAccount.objects.in_trouble() == [read()]
     queue(1, owner, PRIORITY_CLICK)
     assert claimed(5) == {"acme": 1}
     rows.pass_time(LONGEST_REST)
     assert claimed(5) == {"acme": 2}
     marks.succeeded(read())
     assert (read().rests, read().rests_until) == (0, None)
+
+
+@pytest.mark.django_db
+def test_the_count_of_rests_has_an_end() -> None:
+    business()
+    for _ in range(300):
+        ProviderAccount.objects.slow_down(read())
+    assert read().rests < 20
+    assert read().is_resting()
+
+
+@pytest.mark.django_db
+def test_a_click_does_not_wait_for_what_was_begun_in_the_background_before_a_slow_down() -> None:
+    owner = business()
+    queue(48, owner)
+    assert claimed(48) == {"acme": 48}
+    trouble(Marks(), Reason.RATE_LIMITED, times=1)
+    queue(20, owner, PRIORITY_CLICK)
+    assert claimed(20) == {"acme": 8}, "a quarter of 32"
+    ProviderAccount.objects.update(most_at_once=50)
+    assert claimed(20) == {}, "never above the cap"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_does_not_wait_for_one_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer, and a killed or stopped one is its own story (docs/proof.md)")
+    monkeypatch.setattr(governor, "CLAIM_PATIENCE", 0.2)
+    queue(1, business())
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            governor.one_claim_at_a_time()
+            held.set()
+            assert done.wait(30)
+
+    def claim() -> int:
+        assert held.wait(30)
+        try:
+            return len(Recording.objects.start(1, worker="w", more=True))
+        finally:
+            done.set()
+
+    assert race(hold, claim) == [None, 0]
+    assert claimed(1) == {"acme": 1}
 
 
 @pytest.mark.django_db

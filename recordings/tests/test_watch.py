@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from calls.clock import now
 from calls.models import CallLog
@@ -11,7 +12,7 @@ from recordings import bell
 from recordings.models import Attempt, ProviderAccount, Recording
 from recordings.storage import MARKER, default_storage
 from recordings.tests.rows import QUEUED, pass_time, recording
-from recordings.watch import CHILDHOOD, SILENCE, STANDSTILL, ClusterWatch
+from recordings.watch import CHILDHOOD, SILENCE, WAITED, ClusterWatch
 
 pytestmark = pytest.mark.django_db
 
@@ -35,8 +36,15 @@ def alive(settings: Any, tmp_path: Path) -> Path:
     return sign
 
 
-def verdict(looks: int = 2) -> str:
+def old_hand() -> ClusterWatch:
+    """One that has had answers from the database for long."""
     watch = ClusterWatch()
+    watch._answers_since = -1e9
+    return watch
+
+
+def verdict(looks: int = 2) -> str:
+    watch = old_hand()
     for _ in range(looks):
         watch.look()
     why = watch.trouble(GROWN_UP)
@@ -45,12 +53,12 @@ def verdict(looks: int = 2) -> str:
 
 def waiting_for_long() -> None:
     recording(QUEUED)
-    pass_time(2 * STANDSTILL)
+    pass_time(WAITED + 1)
 
 
 def test_a_queue_without_a_sign_of_life_is_given_up_at_the_second_look(silent: None) -> None:
     assert verdict(looks=1) == ""
-    assert verdict() == "silent: its queue gave no sign of life for 25 s"
+    assert verdict() == "silent: its queue gave no sign of life for 50 s"
 
 
 def test_what_waits_while_nobody_begins_gives_the_cluster_up() -> None:
@@ -87,7 +95,7 @@ def test_what_must_wait_says_nothing_against_the_cluster(settings: Any) -> None:
 def test_a_young_cluster_is_given_time_and_an_old_verdict_is_forgotten(
     silent: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = ClusterWatch()
+    watch = old_hand()
     watch.look()
     watch.look()
     assert watch.trouble(CHILDHOOD - 1) is None
@@ -95,3 +103,21 @@ def test_a_young_cluster_is_given_time_and_an_old_verdict_is_forgotten(
     monkeypatch.setattr(bell, "silent_for", lambda: 1.0)
     watch.look()
     assert watch.trouble(GROWN_UP) is None
+
+
+def test_silence_while_the_database_was_away_says_nothing_against_the_cluster(
+    silent: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = old_hand()
+    with monkeypatch.context() as patch:
+        patch.setattr("recordings.leases.LeaseQuerySet.may_start", away)
+        with pytest.raises(OperationalError):
+            watch.look()
+    watch.look()
+    watch.look()
+    assert watch.trouble(GROWN_UP) is None, "it has answered for a moment only"
+    assert verdict() != ""
+
+
+def away(self: Any) -> bool:
+    raise OperationalError("away")

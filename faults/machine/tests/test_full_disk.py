@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import OperationalError, connection
 
+from calls.models import PRIORITY_CLICK
 from demo.provider import Provider
 from faults.machine.failing_calls import failing
 from faults.machine.tests.forms import once
@@ -112,7 +113,7 @@ def test_without_room_no_provider_is_asked_what_waits_goes_on_waiting_and_a_clic
     monkeypatch.setattr(default_storage(), "min_free_bytes", 10**15)
     business = business_of(provider)
     click, bulk = (
-        waiting(business, provider, "hello", recording_priority=10),
+        waiting(business, provider, "hello", recording_priority=PRIORITY_CLICK),
         waiting(business, provider, "bulk-000001"),
     )
 
