@@ -45,9 +45,9 @@ def mail_server(name: str, needed_by: str) -> dict[str, Any]:
         config = dict(environ.Env.email_url_config(value))
         if scheme not in _PORTS or not config.get("EMAIL_HOST"):
             raise ValueError
-    except (ValueError, ImproperlyConfigured) as error:
+    except (ValueError, ImproperlyConfigured):
         may_be = "smtp://host:25, smtp+tls://user:password@host:587 (STARTTLS) or smtp+ssl://user:password@host:465"
-        raise wrong(name, _scheme_only(value), may_be) from error  # it may hold a password
+        raise wrong(name, _scheme_only(value), may_be) from None  # its words may have the password
     del config["EMAIL_FILE_PATH"]
     config["EMAIL_PORT"] = config["EMAIL_PORT"] or _PORTS[scheme]
     return {setting: "" if found is None else found for setting, found in config.items()}

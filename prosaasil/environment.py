@@ -128,8 +128,8 @@ def database(name: str, default: str) -> dict[str, Any]:
     may_be = "sqlite:////absolute/path or postgres://user:password@host:port/name"
     try:
         config = dict(environ.Env.db_url_config(value))
-    except Exception as error:
-        raise wrong(name, shown, may_be) from error
+    except Exception:
+        raise wrong(name, shown, may_be) from None  # its words may have the password
     if config.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
         raise wrong(name, shown, may_be)
     return config

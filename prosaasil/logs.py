@@ -44,6 +44,10 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return extras
 
 
+OUR_FAULT = ("no such ", "syntax error", "has no column", "ambiguous column")
+"""What SQLite calls operational too, and is a statement of ours that is wrong: that wants its traceback."""
+
+
 class InWords(logging.Filter):
     """A database away, a disk full, no descriptors left: what is wrong and what to do, in place of a traceback."""
 
@@ -60,7 +64,7 @@ class InWords(logging.Filter):
 
         from prosaasil import trouble
 
-        if isinstance(error, OperationalError | InterfaceError):
+        if isinstance(error, OperationalError | InterfaceError) and not any(word in str(error) for word in OUR_FAULT):
             return f"The database can't be used: {trouble.of_database(error)}"
         if not isinstance(error, OSError):
             return ""

@@ -81,9 +81,12 @@ class Turns:
 
     def share(self, priority: int, limit: int) -> dict[int, int]:
         """How many each business may begin now at this priority, `limit` in all; empty when nobody may."""
-        lines = [business for wanted, business in self._lines if wanted == priority]
-        room = {business: self._room(priority, business) for business in lines}
-        return share_out(limit, room, {business: self._under_way(business) for business in lines})
+        room = self.room(priority)
+        return share_out(limit, room, {business: self._under_way(business) for business in room})
+
+    def room(self, priority: int) -> dict[int, int]:
+        """How many more each business that waits at this priority may have under way."""
+        return {business: self._room(priority, business) for wanted, business in self._lines if wanted == priority}
 
     def took(self, priority: int, business: int, share: int, found: int) -> None:
         """Of this share so many were found; fewer than it was: nothing more waits there."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -58,7 +58,8 @@ class Family:
 def metrics(request: HttpRequest) -> HttpResponse:
     """All metrics, for this machine and for who has METRICS_TOKEN; to others there is nothing here."""
     given = request.headers.get("Authorization", "")
-    if not (_is_local(request) or _has_token(given)):
+    # Where there is a token, loopback is not enough: a bare proxy speaks from there for people who are not here.
+    if not (_has_token(given) if settings.METRICS_TOKEN else _is_local(request)):
         if given and settings.METRICS_TOKEN:
             refusal = HttpResponse("The token is not METRICS_TOKEN.\n", "text/plain; charset=utf-8", 401)
             refusal["WWW-Authenticate"] = "Bearer"
@@ -184,13 +185,14 @@ def _leases() -> Iterator[Family]:
 
 
 def _accounts() -> Iterator[Family]:
-    accounts = ProviderAccount.objects.aggregate(
-        refused=Count("pk", filter=Q(broken_since__isnull=False)),
-        paused=Count("pk", filter=Q(pk__in=ProviderAccount.objects.paused().values("pk"))),
-        slowed=Count("pk", filter=Q(slowed_at__isnull=False)),
-    )
+    accounts = ProviderAccount.objects.in_trouble()
+    states = {
+        "refused": sum(account.broken_since is not None for account in accounts),
+        "paused": sum(account.is_paused() for account in accounts),
+        "slowed": sum(account.is_slowed() for account in accounts),
+    }
     words = "Provider accounts that are refused, were asked to wait, or are asked for less since a trouble."
-    yield _gauge("prosaasil_accounts", words, "state", accounts.items())
+    yield _gauge("prosaasil_accounts", words, "state", states.items())
 
 
 def _named(values: Mapping[int, float]) -> list[tuple[str, float]]:

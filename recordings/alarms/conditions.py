@@ -16,6 +16,7 @@ from calls.clock import now
 from calls.models import PRIORITY_CLICK
 from recordings import health
 from recordings.alarms.record import AlarmName
+from recordings.governor import Turns
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
 from recordings.reasons import Reason
 from recordings.storage import StorageAway, default_storage
@@ -179,9 +180,10 @@ def _many(failed: int, ended: int) -> bool:
 
 
 def waiting_clicks() -> list[Trouble]:
-    """Somebody clicked, and the download has not begun; not while the provider itself asked to wait."""
+    """Somebody clicked, and the download has not begun, though its account has room and was not asked to wait."""
+    able = [business for business, room in Turns().room(PRIORITY_CLICK).items() if room]
     count = Recording.objects.waiting().filter(
-        recording_priority__gte=PRIORITY_CLICK, recording_last_enqueue_at__lte=now(-CLICK_WAITS)
+        business_id__in=able, recording_priority__gte=PRIORITY_CLICK, recording_last_enqueue_at__lte=now(-CLICK_WAITS)
     ).count()  # fmt: skip
     if not count:
         return []

@@ -211,3 +211,12 @@ def test_a_click_that_waits_because_the_provider_asked_for_it_is_no_alarm() -> N
     ProviderAccount.objects.pause(row.business.provider_account, 300)
     assert found() == {}
     assert Recording.objects.waiting().count() == 0
+
+
+def test_a_click_that_waits_for_its_own_accounts_cap_is_no_alarm() -> None:
+    busy = recording(QUEUED, priority=PRIORITY_CLICK)
+    Recording.objects.filter(pk=busy.pk).start(1, worker="w")
+    recording(QUEUED, priority=PRIORITY_CLICK, last_enqueue_at=now(-100))
+    assert list(found()) == ["clicks_waiting"]
+    ProviderAccount.objects.update(most_at_once=1)
+    assert found() == {}

@@ -401,7 +401,7 @@ def test_a_service_that_is_well_writes_nothing(hook: Receiver, django_assert_max
     business("acme")
     with django_assert_max_num_queries(5) as queries:
         look()
-    assert [query["sql"] for query in queries if not query["sql"].startswith("SELECT")] == []
+    assert [query["sql"] for query in queries if not query["sql"].lstrip().startswith(("SELECT", "WITH"))] == []
 
 
 @pytest.mark.once
@@ -430,3 +430,31 @@ def test_a_mail_server_that_says_nothing_is_given_a_few_seconds(
     look_after(0, 30)
     mails.silent.set()
     assert "timed out" in AlarmMessage.objects.get(way="mail").error
+
+
+@pytest.mark.once
+def test_one_that_is_slow_in_each_of_its_answers_is_left_at_the_deadline_of_all(
+    account: ProviderAccount, mails: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ways.DEADLINE == 15.0
+    monkeypatch.setattr(ways, "DEADLINE", 0.2)
+    mails.silent = threading.Event()
+    refuse(account)
+    look_after(0, 30)
+    mails.silent.set()
+    assert "took longer than" in AlarmMessage.objects.get(way="mail").error
+
+
+@pytest.mark.once
+def test_an_address_that_is_none_keeps_nothing_from_the_others(
+    account: ProviderAccount, hook: Receiver, mails: MailServer, settings: Any
+) -> None:
+    for address in ("no address", "here@example.org"):
+        manager = make_manager(account.business)
+        manager.user.email = address
+        manager.user.save()
+    settings.ALARM_WEBHOOK = "https://a..b/x"
+    refuse(account)
+    look_after(0, 30)
+    assert sorted(to for to, _ in mails.mails) == [["here@example.org"], [OPERATOR]]
+    assert "can't be sent as it is" in AlarmMessage.objects.get(way="webhook").error

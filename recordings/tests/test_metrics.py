@@ -15,6 +15,7 @@ from calls.clock import now
 from calls.models import CallLog
 from recordings import counting
 from recordings.models import ProviderAccount
+from recordings.tests import rows
 from recordings.tests.api import storage  # noqa: F401  (a fixture)
 from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, business, recording
 
@@ -30,7 +31,6 @@ def _machine(settings: Settings, tmp_path: Path, storage: Path) -> Iterator[None
     settings.RUN_DIR = tmp_path / "run"
     settings.RUN_DIR.mkdir()
     (settings.RUN_DIR / "cluster.alive").touch()
-    settings.METRICS_TOKEN = TOKEN
     counting._tally.after_fork()
     counting.begin()
     yield
@@ -76,6 +76,7 @@ def test_whoever_is_on_this_machine_may_read_it(address: str) -> None:
 )
 @pytest.mark.django_db
 def test_from_elsewhere_or_through_a_proxy_it_takes_the_token(elsewhere: dict[str, str], settings: Settings) -> None:
+    settings.METRICS_TOKEN = TOKEN
     client = Client(**elsewhere)  # type: ignore[arg-type]
     assert client.get("/metrics").status_code == 404
     wrong = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}é"})
@@ -84,6 +85,22 @@ def test_from_elsewhere_or_through_a_proxy_it_takes_the_token(elsewhere: dict[st
     settings.METRICS_TOKEN = ""
     for guess in ("", "Bearer", "Bearer ", f"Bearer {TOKEN}"):
         assert client.get("/metrics", headers={"Authorization": guess}).status_code == 404
+
+
+@pytest.mark.django_db
+def test_where_there_is_a_token_this_machine_needs_it_too_for_a_bare_proxy_speaks_from_here(settings: Settings) -> None:
+    settings.METRICS_TOKEN = TOKEN
+    assert Client().get("/metrics").status_code == 404
+    scrape(headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+@pytest.mark.django_db
+def test_an_account_that_has_grown_back_is_not_slowed_any_more() -> None:
+    business()
+    ProviderAccount.objects.update(slowed_to=4, slowed_at=now())
+    assert value(scrape(), "accounts", state="slowed") == 1
+    rows.pass_time(3600)
+    assert value(scrape(), "accounts", state="slowed") == 0
 
 
 @pytest.mark.django_db
