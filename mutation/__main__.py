@@ -27,7 +27,9 @@ BAR = 90.0
 FOLDER = Path("mutants")
 TESTED_BY = {
     "graph": ["graph", "lifecycle"],
-    "leases": ["leases", "lifecycle", "governor"],
+    "leases": ["leases", "lifecycle"],
+    "moves": ["leases", "lifecycle"],
+    "claims": ["leases", "governor"],
     "lifecycle": ["lifecycle", "asking"],
 }
 """The test files of a module, where they are not just its namesake."""

@@ -1,17 +1,15 @@
-"""The worker's verbs: claim a recording under a lease, keep the lease, end it.
+"""The worker's verbs beside the claim: keep the lease, end it.
 
 Each is one conditional UPDATE; the row count is the answer. A worker whose token is not the row's changes nothing.
 """
 
 import operator
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial, reduce
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import (
     Case,
     DateTimeField,
@@ -21,7 +19,6 @@ from django.db.models import (
     Model,
     OuterRef,
     Q,
-    QuerySet,
     Subquery,
     Value,
     When,
@@ -29,16 +26,13 @@ from django.db.models import (
 from django.db.models.expressions import Combinable
 
 from calls.clock import now
-from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import backoff, bell, counting, graph, news
+from calls.models import PRIORITY_BULK, CallLog, RecordingStatus
+from recordings import backoff, bell, counting
 from recordings.attempts import Attempt, Outcome
+from recordings.claims import LEASE, ClaimQuerySet
 from recordings.expressions import EachRow
-from recordings.governor import OthersClaim, Turns, one_claim_at_a_time
 from recordings.reasons import OURS, Reason
-from recordings.results import Failed, Finished, Held, Whole, digest
-
-LEASE = 30
-"""Seconds that a claim or a beat gives the worker. A worker stops reading 24 s after its last good beat."""
+from recordings.results import Failed, Finished, Held, Whole
 
 BEAT_EVERY = 7.5
 CRASHES_IN_A_ROW = 5
@@ -79,118 +73,8 @@ def _one_failure_more(*, ours: bool) -> Combinable:
     return Case(kept, default=F("recording_fail_count") + 1, output_field=IntegerField())
 
 
-_PRIORITIES = (PRIORITY_CLICK, PRIORITY_BULK)
-
-_BEGIN_ATTEMPT = """
-    INSERT INTO recordings_attempt
-    (recording_id, token, worker, url_digest, started_at, outcome, reason, detail, validator)
-    VALUES (%s, %s, %s, %s, %s, 'running', '', '', '')
-"""
-
-CLAIMED = (
-    "business_id", "call_sid", "started_at", "duration", "recording_url", "recording_sid", "recording_priority",
-    "recording_token", "recording_version", "recording_started_at", "recording_download_status",
-)  # fmt: skip
-"""What a claim reads of a row: what an attempt needs to know."""
-
-
-class LeaseQuerySet(QuerySet[CallLog]):
+class LeaseQuerySet(ClaimQuerySet):
     """Recordings, as a worker and the sweep see them."""
-
-    def move(self, verb: str, to: RecordingStatus, guard: Q | None = None, **columns: object) -> int:
-        """One transition of all these rows that `verb` may find so; the only place that writes a status.
-
-        The guard must be re-read under the row's lock, so a join (which becomes a subquery) is refused.
-        """
-        rows = self.filter(guard or Q(), recording_download_status__in=graph.sources(verb), recording_url__isnull=False)
-        if sum(used > 0 for used in rows.query.alias_refcount.values()) > 1:
-            raise ValueError(f"{verb}: a transition can't be guarded through a join")
-        if rows.query.is_sliced or to not in {target for targets in graph.MOVES[verb].values() for target in targets}:
-            raise ValueError(f"{verb}: can't move these rows to {to}")
-        moved = rows.update(recording_download_status=to, updated_at=now(), **columns)
-        if moved:
-            news.tell()
-            transaction.on_commit(partial(counting.TRANSITIONS.add, verb, to.value, amount=moved))
-        return moved
-
-    def locked(self) -> Self:
-        """These rows, locked in one order: two who move many of the same rows would else wait for each other.
-
-        Within a transaction. Whoever writes several rows one by one goes by their ids for the same reason. SQLite has
-        one writer at a time and needs none of it.
-        """
-        if not connection.features.has_select_for_update:
-            return self
-        return self.filter(pk__in=list(self.order_by("pk").select_for_update().values_list("pk", flat=True)))
-
-    def waiting(self) -> Self:
-        """Queued, and not held back by an account that was asked to slow down."""
-        return self.filter(recording_download_status=RecordingStatus.QUEUED).exclude(
-            business__provider_account__paused_until__gt=now(),
-            # further ahead than any wait we grant: from a clock that was wrong
-            business__provider_account__paused_until__lte=now(settings.RECORDINGS_MAX_RETRY_AFTER),
-        )
-
-    def may_start(self) -> bool:
-        """Whether `start` would find anything: something waits, and its account has room."""
-        return Turns().may_start(_PRIORITIES)
-
-    def start(self, limit: int, *, worker: str, clicks_only: bool = False, more: bool = False) -> list[CallLog]:
-        """Claim up to `limit` waiting recordings: clicks first, businesses in turn, no account above its cap.
-
-        Each gets a lease and an Attempt of its token. Chosen under the lock, so that of two who claim together each
-        has a full haul while enough waits. `more`: the caller has reason to believe that something waits, and need not
-        look before it takes the lock.
-        """
-        priorities = _PRIORITIES[:1] if clicks_only else _PRIORITIES
-        if not more and not Turns().may_start(priorities):
-            return []
-        token = uuid.uuid4().hex
-        with suppress(OthersClaim), transaction.atomic():
-            one_claim_at_a_time()
-            if chosen := self._chosen(limit, priorities):
-                claimed = self._claim(chosen, token)
-                _begin_attempts(claimed, token, worker)
-                return claimed
-        return []
-
-    def _chosen(self, limit: int, priorities: Sequence[int]) -> list[CallLog]:
-        """Whose turn it is, each business's own in the order in which they were asked for."""
-        queued = self.filter(recording_download_status=RecordingStatus.QUEUED).only(*CLAIMED).annotate(claimed_at=now())
-        queued = queued.order_by("recording_last_enqueue_at", "pk")
-        if connection.features.has_select_for_update_skip_locked:
-            queued = queued.select_for_update(skip_locked=True, of=("self",))
-        chosen: dict[int, CallLog] = {}  # they are still queued, until all are claimed
-        turns = Turns()
-        for priority in priorities:
-            while shares := turns.share(priority, limit - len(chosen)):
-                for business, share in shares.items():
-                    line = queued.filter(recording_priority=priority, business_id=business)
-                    found = line.exclude(pk__in=list(chosen))[:share] if chosen else line[:share]
-                    before = len(chosen)
-                    chosen |= {row.pk: row for row in found}
-                    turns.took(priority, business, share, len(chosen) - before)
-        return list(chosen.values())
-
-    def _claim(self, chosen: list[CallLog], token: str) -> list[CallLog]:
-        """Put these rows, just read, under this token; those that were still to be had."""
-        # The time as a value that was read: as an expression, Django would resolve it for each attempt anew.
-        started_at = vars(chosen[0])["claimed_at"]
-        columns: dict[str, Any] = {
-            "recording_token": token,
-            "recording_lease_until": now(LEASE),
-            "recording_started_at": started_at,
-            "recording_bytes_total": None,
-            "recording_content_type": "",
-        }
-        rows = self.filter(pk__in=[row.pk for row in chosen])
-        if rows.move("start", RecordingStatus.DOWNLOADING, **columns) < len(chosen):
-            mine = set(rows.filter(recording_token=token).values_list("pk", flat=True))
-            chosen = [row for row in chosen if row.pk in mine]
-        for row in chosen:
-            row.recording_download_status, row.recording_token = RecordingStatus.DOWNLOADING, token
-            row.recording_started_at = started_at
-        return chosen
 
     def beat(self, held: Sequence[Held]) -> set[Held]:
         """Renew these leases; the answer is those that still hold. The others must stop."""
@@ -324,16 +208,6 @@ class LeaseQuerySet(QuerySet[CallLog]):
             if queued:
                 bell.ring()
         return failed + queued
-
-
-def _begin_attempts(rows: Sequence[CallLog], token: str, worker: str) -> None:
-    """In SQL: to make as many objects first takes longer than all the rest of a claim."""
-    adapted = connection.ops.adapt_datetimefield_value
-    values = [
-        (row.pk, token, worker, digest(row.recording_url or ""), adapted(row.recording_started_at)) for row in rows
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(_BEGIN_ATTEMPT, values)
 
 
 def _each(column: str, facts: Mapping[int, object], name: str, model: type[Model] = CallLog) -> EachRow:

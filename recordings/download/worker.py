@@ -21,6 +21,7 @@ from django.db import connection, connections, transaction
 from recordings import bell
 from recordings.announcement import announce
 from recordings.away import NO_DESCRIPTORS, tell_out_of
+from recordings.claims import CLAIMED, LEASE
 from recordings.download import stopping
 from recordings.download.attempt import Job
 from recordings.download.claiming import claim
@@ -30,7 +31,7 @@ from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
 from recordings.download.room import Claimable, claimable
 from recordings.download.settling import Settling
-from recordings.leases import BEAT_EVERY, CLAIMED, LEASE
+from recordings.leases import BEAT_EVERY
 from recordings.models import Recording
 from recordings.results import Begun, Held
 from recordings.storage import default_storage

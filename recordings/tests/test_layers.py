@@ -37,7 +37,8 @@ LEAVES = {
 """What knows no row: each with all of ours that it may import."""
 
 HEART = ["recordings.graph", "recordings.accounts", "recordings.alarms.record", "recordings.attempts",
-         "recordings.announcement", "recordings.governor", "recordings.leases", "recordings.lifecycle",
+         "recordings.announcement", "recordings.governor", "recordings.moves",
+         "recordings.claims", "recordings.leases", "recordings.lifecycle",
          "recordings.samples", "recordings.models", "recordings.status"]  # fmt: skip
 """From the bottom up; each may import what stands before it, leaves, and calls.models."""
 

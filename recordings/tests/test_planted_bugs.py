@@ -14,7 +14,7 @@ from django.db.models import Q
 from calls.clock import now
 from calls.models import CallLog, RecordingStatus
 from recordings import bell
-from recordings.leases import LEASE
+from recordings.claims import LEASE
 from recordings.lifecycle import Ask, RecordingQuerySet
 from recordings.models import Attempt, Recording
 from recordings.results import Finished, Held

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from calls.models import RecordingStatus
-from recordings.leases import LEASE
+from recordings.claims import LEASE
 from recordings.management.command import ReportingCommand, counted
 from recordings.models import Recording
 
