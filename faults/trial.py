@@ -127,7 +127,7 @@ def environment(folder: Path, provider: Provider, bug: str = "") -> Mapping[str,
         points.FOLDER: str(folder),
         points.BUG: bug,
         "RECORDINGS_ALLOW_PRIVATE_HOSTS": provider.address,
-        "RECORDINGS_READ_TIMEOUT": "3",
+        "RECORDINGS_READ_TIMEOUT": "15",  # longer than a beat, until which a recording is held half downloaded
     }
 
 

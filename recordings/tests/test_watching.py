@@ -1,10 +1,8 @@
 """What watches a living service: /metrics of all its processes, and the alerts and the dashboard made of it."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from conftest import StartService
 from demo.library import bulk
 from demo.provider import Provider
 from demo.service import wait_until
+from prosaasil.supervisor import processes
 from recordings.tests.living import Customer, customer
 from recordings.tests.promql import Exposed, labels, unknown
 
@@ -70,6 +69,7 @@ def acme(lasting_service: StartService) -> Iterator[Customer]:
 
 @pytest.fixture(scope="module")
 def exposed(acme: Customer) -> Exposed:
+    acme.service.wait_until_ready()  # the test before has killed all of it
     return scrape(acme).exposed
 
 
@@ -109,7 +109,7 @@ def test_what_all_processes_did_is_counted_once_and_survives_their_deaths(acme: 
     counting = files(acme)
     doomed = {member.pid for role in ("cluster", "web") for member in acme.service.group(role)}
     for pid in doomed:
-        os.kill(pid, signal.SIGKILL)
+        processes.kill(pid)  # it may have gone with its group
     wait_until(lambda: not {each.pid for each in acme.service.members()} & doomed, 10, "they are gone")
     acme.service.wait_until_ready()
     after = scrape(acme)
