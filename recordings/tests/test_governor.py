@@ -154,7 +154,8 @@ def test_a_claim_costs_the_same_however_many_wait(waiting: int) -> None:
     asked = [
         query["sql"] for query in queries.captured_queries if not query["sql"].startswith(("BEGIN", "SAVE", "REL"))
     ]
-    assert len(asked) <= 12, asked
+    most = 14 if connection.vendor == "postgresql" else 12  # the lock of all claims, and how long to wait for it
+    assert len(asked) <= most, asked
 
 
 @pytest.mark.django_db

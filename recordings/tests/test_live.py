@@ -280,7 +280,7 @@ def test_who_stops_listening_leaves_nothing_behind_and_the_download_goes_on(stat
         cold.listen().close()
     station.provider.open_gate(cold.name)
     wait_until(lambda: cold.status == "ready", 10, "it is ready")
-    wait_until(lambda: parts_open(station) == [], 10, "no process has a part open")
+    wait_until(lambda: parts_open(station) == [], 40, "no process has a part open")
 
 
 def test_who_reads_nothing_holds_nobody_up(station: Station) -> None:
@@ -290,7 +290,7 @@ def test_who_reads_nothing_holds_nobody_up(station: Station) -> None:
     assert idle.read(1) == cold.audio.body[:1]
     assert hashlib.sha256(eager.read()).hexdigest() == cold.audio.sha256
     idle.close()
-    wait_until(lambda: parts_open(station) == [], 10, "no process has a part open")
+    wait_until(lambda: parts_open(station) == [], 40, "no process has a part open")
 
 
 def test_more_listeners_than_places_are_told_202_and_who_resumes_finds_a_place(station: Station) -> None:
