@@ -4,6 +4,7 @@ import logging
 from datetime import timedelta
 from typing import NamedTuple
 
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -45,6 +46,7 @@ def sweep() -> Swept:
     """Release what the dead held, queue the retries that are due, ring again where it is silent."""
     released = Recording.objects.release(dead=_proven_dead(default_storage()))
     swept = Swept(released, Recording.objects.retry_due(), int(Recording.objects.ring_again()))
+    _write_the_log_back()
     for action, count in swept._asdict().items():
         if count:
             counting.SWEPT.add(action, amount=count)
@@ -52,6 +54,13 @@ def sweep() -> Swept:
         facts = {"action": "sweep", "count": released, **_whose()}
         log.warning("Recordings released from dead workers", extra=facts)
     return swept
+
+
+def _write_the_log_back() -> None:
+    """SQLite's WAL into its database, holding up nobody (sqlite.org/pragma.html#pragma_wal_checkpoint, PASSIVE)."""
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _whose() -> dict[str, str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from calls.models import CallLog
+from calls.models import Business, CallLog
 from calls.tests.factories import make_business, make_ready, make_recording
 from recordings import bell
 from recordings.attempts import Attempt, Outcome
@@ -133,3 +134,15 @@ def test_storage_that_is_away_loses_nothing(storage: Storage) -> None:
     assert sweeping.clean_up() == 0
     assert (storage.root / row.recording_file).exists()
     assert CallLog.objects.get().recording_reason == "deleted"
+
+
+@pytest.mark.once
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_writes_the_log_of_sqlite_back_so_that_no_commit_has_to(storage: Storage) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has a checkpointer of its own")
+    database = Path(str(connection.settings_dict["NAME"]))
+    Business.objects.bulk_create(Business(slug=f"b{n}", name="n" * 200) for n in range(3000))
+    before = database.stat().st_size
+    sweeping.sweep()
+    assert database.stat().st_size > before
