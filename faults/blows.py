@@ -43,6 +43,7 @@ def noted(blow: Callable[Concatenate[Trial, P], None]) -> Callable[Concatenate[T
         except AssertionError as error:
             trial.findings.append(f"{blow.__name__} {args or ''}: {error}; {trial.state()}")
             if not _supervised(trial):
+                trial.service.exit_status()
                 trial.start(wait=False)
             trial.stand()
         trial.tally.seconds[blow.__name__] += round(time.monotonic() - began)
@@ -71,7 +72,7 @@ def die_at(trial: Trial, name: str) -> None:
     if name in {"giving_back", "given_back"}:
         _drain_is_stopped(trial)
     elif name == "sweeping":
-        _somebody_dies(trial)
+        _somebody_dies(trial, unless=lambda: points.died_at(trial.folder, name) is not None)
     try:
         pid = wait_until(lambda: points.died_at(trial.folder, name), DIES_WITHIN, f"somebody passes {name}")
     finally:
@@ -161,10 +162,11 @@ def _drain_is_stopped(trial: Trial) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
-def _somebody_dies(trial: Trial) -> None:
-    """One who has leases, so that the sweep has something to let go."""
-    found = wait_until(lambda: kinds(trial.service)["busy worker"], 30, "a worker is busy")
-    trial.strike("busy worker", trial.random.choice(found))
+def _somebody_dies(trial: Trial, unless: Callable[[], bool]) -> None:
+    """One who has leases, so that the sweep has something to let go; it may have had something before."""
+    found = wait_until(lambda: kinds(trial.service)["busy worker"] or unless(), 30, "a worker is busy")
+    if isinstance(found, list):
+        trial.strike("busy worker", trial.random.choice(found))
 
 
 def _wait_for_work(trial: Trial) -> None:
