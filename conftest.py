@@ -84,8 +84,15 @@ USES_A_DATABASE = {
 """Fixtures that reach one, beside the mark `django_db`."""
 
 
+LONGEST = {"test_faults.py", "test_state_machine.py"}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL, which is the second pass, what no database can change is left out; so are tests marked `once`."""
+    """On PostgreSQL, which is the second pass, what no database can change is left out; so are tests marked `once`.
+
+    What takes longest begins first, or all workers but one would wait for it in the end.
+    """
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if not on_postgres():
         return
     left_out = [item for item in items if item.get_closest_marker("once") or not _uses_a_database(item)]
