@@ -40,10 +40,6 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
         lately = When(broken_at__gt=now(-60), broken_at__lte=now(), then=True)  # a time to come: a clock was wrong
         return self.with_moment().annotate(refused_lately=Case(lately, default=False))
 
-    def paused(self) -> Self:
-        """Asked to wait, for a time that can be meant; one further ahead comes from a clock that was wrong."""
-        return self.filter(_paused())
-
     def in_trouble(self) -> "list[ProviderAccount]":
         """Those that are refused, that were asked to wait, or whose provider was in trouble a moment ago. One query."""
         marked = Q(broken_since__isnull=False) | Q(paused_until__isnull=False) | Q(slowed_at__isnull=False)
@@ -226,7 +222,7 @@ class ProviderAccount(models.Model):
         return self.at_once() < self.cap or self.is_resting()
 
     def is_paused(self) -> bool:
-        """Whether all of it waited at that moment, because the provider had asked for it: see `paused`."""
+        """Whether all of it waited at that moment, because the provider had asked for it."""
         return self._lasts(self.paused_until, settings.RECORDINGS_MAX_RETRY_AFTER)
 
     def is_resting(self) -> bool:
