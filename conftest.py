@@ -143,6 +143,19 @@ def loopback_only() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_told_before() -> None:
+    """Troubles that are told once a minute are news to each test, whatever the one before it told."""
+    from django.conf import settings
+
+    from recordings import away
+
+    away._told_until.clear()
+    away._unwritten.clear()
+    for told in settings.RUN_DIR.glob("*.told"):
+        told.unlink(missing_ok=True)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback

@@ -114,8 +114,11 @@ class AlarmQuerySet(QuerySet["Alarm"]):
 
 
 def _unseen_for_long() -> Q:
-    """No look for a while; or one in the future, when a clock was wrong."""
-    return Q(looked_at__lt=now(-GAP)) | Q(looked_at__gt=now())
+    """No look for a while; or one far in the future, when a clock was wrong.
+
+    Not one just ahead: a statement that waited for another's lock still has the time of its own beginning.
+    """
+    return Q(looked_at__lt=now(-GAP)) | Q(looked_at__gt=now(GAP))
 
 
 def new_key() -> str:

@@ -137,6 +137,18 @@ def test_what_was_seen_before_nobody_looked_for_long_does_not_count(account: Pro
     assert hook.told == [RAISED]
 
 
+def test_a_look_that_waited_for_anothers_lock_does_not_begin_the_wait_anew(
+    account: ProviderAccount, hook: Receiver
+) -> None:
+    """Its statement began before the other's, whose time it then finds ahead of its own."""
+    refuse(account)
+    look_after(0)
+    pass_seconds(30)
+    Alarm.objects.update(looked_at=now(1))
+    look()
+    assert hook.told == [RAISED]
+
+
 def test_a_clock_that_was_wrong_holds_no_alarm_back(account: ProviderAccount, hook: Receiver) -> None:
     refuse(account)
     look_after(-3600, 3600)
