@@ -3,8 +3,9 @@
     .venv/bin/python -m benchmarks.click_beside_backfill
     .venv/bin/python -m demo.postgres .venv/bin/python -m benchmarks.click_beside_backfill
 
-One service, in turns: a block of clicks while the backfill rests, and one while it runs. The provider takes LATENCY
-seconds for an answer, as a real one far away does. Half the clicks are of the business whose backfill it is.
+One service, in turns: a block of clicks while the backfill rests, and one while it runs. The provider, in a process
+of its own, takes LATENCY seconds for an answer, as a real one far away does. Half the clicks are of the business whose
+backfill it is.
 """
 
 import argparse
@@ -12,8 +13,12 @@ import json
 import os
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +31,23 @@ from recordings.tests.living import Customer, customer
 LATENCY = 0.5
 BYTES = 50_000
 UNDER_WAY = "SELECT COUNT(*) FROM call_log WHERE recording_download_status = 'downloading'"
+
+
+def serve() -> None:
+    """The provider, until its standard input closes."""
+    with Provider(auth="none", latency=LATENCY, bulk_bytes=BYTES) as provider:
+        print(provider.port, flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def provider_apart() -> Iterator[Provider]:
+    """It serves in another process, whose work is none of the asker's; what we have of it knows its addresses."""
+    command = [sys.executable, "-m", "benchmarks.click_beside_backfill", "--serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield Provider(port=int(process.stdout.readline()), auth="none")
+        process.communicate("", timeout=30)
 
 
 def lines(prefix: str, count: int, provider: Provider) -> str:
@@ -88,9 +110,13 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=40, help="in each block")
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--backfill", type=int, default=100_000)
+    parser.add_argument("--serve", action="store_true", help="be the provider")
     options = parser.parse_args()
+    if options.serve:
+        serve()
+        return
     server = os.environ.get("DATABASE_URL")
-    with tempfile.TemporaryDirectory() as name, Provider(auth="none", latency=LATENCY, bulk_bytes=BYTES) as provider:
+    with tempfile.TemporaryDirectory() as name, provider_apart() as provider:
         var = Path(name) / "var"
         if server:
             with postgres.fresh_database(server) as url:

@@ -68,6 +68,8 @@ class Job:
     earlier: Mapping[str, adopting.Earlier] = field(default_factory=dict)
     last_version: int | None = None
     bandwidth: Bandwidth | None = None
+    begin_after: float = 0.0
+    """Seconds to wait before the first request: jobs that were claimed together do not all answer at once."""
     kept: Part | None = None
     """What an interrupted attempt leaves for the next. Locked until its row is written: unlocked, it looks crashed."""
 
@@ -120,6 +122,8 @@ def _download(job: Job, client: Client, storage: Storage, tell: Callable[[], Non
         raise NotAskedAgain(retry_after=60)
     if job.account.auth != "none" and not job.account.secret:
         raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
+    if job.begin_after:
+        job.transfer.wait(threading.Event(), job.begin_after)
     part = _received(job, job.account, client, storage, tell)
     try:
         if job.click:

@@ -2,7 +2,11 @@
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Container, Iterable
+from time import monotonic
+
+from django.conf import settings
 
 from recordings.download.attempt import Job
 from recordings.download.crew import Result
@@ -14,6 +18,10 @@ from recordings.storage import default_storage
 
 log = logging.getLogger(__name__)
 
+GATHER = 0.2
+"""Seconds for which results of the background are gathered: between few and large transactions, a click finds the
+database and the main thread free."""
+
 
 class Settling:
     """The results of one drain that are not yet written. For its main thread."""
@@ -22,14 +30,32 @@ class Settling:
         """`forget` is called for each job whose result was written."""
         self._forget = forget
         self._unsettled: list[Result] = []
+        self._gathering_since = 0.0
         self._marks = Marks()
 
-    def settle(self, results: Iterable[Result]) -> bool:
-        """Write these, and what could not be written before, in two transactions; False when there was nothing.
+    def take(self, results: Iterable[Result]) -> None:
+        """Keep these until they are written."""
+        if not self._unsettled:
+            self._gathering_since = monotonic()
+        self._unsettled += results
+
+    def due_in(self, under_way: int) -> float:
+        """Seconds until they want to be written; infinite when there are none. `under_way`: jobs, these among them.
+
+        At once: a click's, a good part of all slots, and where no more can come.
+        """
+        if not self._unsettled:
+            return math.inf
+        enough = min(under_way, settings.RECORDINGS_SLOTS // 4)
+        if len(self._unsettled) >= enough or any(job.click for job, _ in self._unsettled):
+            return 0.0
+        return max(0.0, self._gathering_since + GATHER - monotonic())
+
+    def settle(self) -> bool:
+        """Write them all, in two transactions; False when there was nothing.
 
         Raises django.db.Error; then all of them are kept for the next time.
         """
-        self._unsettled += results
         if not self._unsettled:
             return False
         self._make_durable()

@@ -12,6 +12,7 @@ import math
 import os
 import select
 import socket
+import sys
 from time import monotonic
 
 from django.conf import settings
@@ -30,7 +31,7 @@ from recordings.download.errors import Stalled, out_of_descriptors
 from recordings.download.places import Lock, closing, free_place
 from recordings.download.providers.http import Client
 from recordings.download.room import Claimable, claimable
-from recordings.download.settling import Settling
+from recordings.download.settling import GATHER, Settling
 from recordings.leases import BEAT_EVERY
 from recordings.models import Recording
 from recordings.results import Begun, Held
@@ -47,6 +48,13 @@ ANNOUNCE_AFTER = 0.5
 GIVE_BACK_WITHIN = 2.0
 LINGER = 10.0
 """Seconds that a drain stays after its last job: who plays one recording soon plays the next, and finds it awake."""
+
+ATTENTIVE = 60.0
+"""Seconds after a click for which the background makes way for the next one, at a tenth of its speed: what is claimed
+together begins spread out, and a thread that wants the interpreter has it after SWITCH_SOON. The main thread gives the
+interpreter up at each query, and a click that found two dozen answers coming in waited for all of them each time."""
+SWITCH_SOON = 0.0005
+SWITCH_EVERY = sys.getswitchinterval()
 
 
 def drain(crew: Crew | None = None, *, linger: float = 0.0) -> int:
@@ -120,6 +128,7 @@ class Drain:
         self._next_beat = monotonic() + BEAT_EVERY
         self._next_look = self._stay_until = 0.0
         self._full_haul = False
+        self._claimed_at = self._attentive_until = 0.0
         self._ended = 0
 
     def run(self) -> int:
@@ -200,11 +209,22 @@ class Drain:
     def _start(self, limit: int, *, clicks_only: bool = False, more: bool = False) -> list[Job]:
         before = monotonic()
         jobs = claim(limit, worker=self._worker, clicks_only=clicks_only, more=more)
-        for job in jobs:
+        attentive = self._attentive(any(job.click for job in jobs))
+        spread, self._claimed_at = min(GATHER, before - self._claimed_at) if attentive else 0.0, before
+        for place, job in enumerate(jobs):
             self._jobs[job.held] = job
             job.transfer.good_until = before + STOP_AFTER
+            job.begin_after = 0.0 if job.click else spread * place / len(jobs)
             self._crew.submit(job)
         return jobs
+
+    def _attentive(self, clicked: bool) -> bool:
+        """Whether somebody has clicked in the last minute; how soon threads switch goes with it."""
+        if clicked:
+            self._attentive_until = monotonic() + ATTENTIVE
+        attentive = monotonic() < self._attentive_until
+        sys.setswitchinterval(SWITCH_SOON if attentive else SWITCH_EVERY)
+        return attentive
 
     # --- waiting and settling
 
@@ -213,12 +233,14 @@ class Drain:
         if self._full_haul and len(self._jobs) < settings.RECORDINGS_SLOTS // 2:
             return  # slots are free and more may wait
         deadline = min((job.transfer.left for job in self._jobs.values() if job.transfer.left > 0), default=LOOK_EVERY)
-        timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic(), deadline + 0.01))
+        results = self._results.due_in(len(self._jobs))
+        timeout = max(0.0, min(LOOK_EVERY, self._next_beat - monotonic(), deadline + 0.01, results))
         select.select([self._listener.fileno(), self._crew.fileno()], [], [], timeout)
 
-    def _settle(self) -> None:
+    def _settle(self, *, at_once: bool = False) -> None:
         """Write the results that have come, and look again: an account at its cap has room now."""
-        if self._results.settle(self._crew.results()):
+        self._results.take(self._crew.results())
+        if (at_once or self._results.due_in(len(self._jobs)) <= 0) and self._results.settle():
             self._next_look = math.inf if self._closing else 0.0
 
     def _forget(self, job: Job) -> None:
@@ -291,7 +313,7 @@ class Drain:
         until = monotonic() + GIVE_BACK_WITHIN
         while self._jobs and monotonic() < until:
             select.select([self._crew.fileno()], [], [], until - monotonic())
-            self._settle()
+            self._settle(at_once=True)
         if self._jobs:
             Recording.objects.give_back(list(self._jobs))
 
