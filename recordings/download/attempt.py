@@ -123,7 +123,7 @@ def _download(job: Job, client: Client, storage: Storage, tell: Callable[[], Non
     if job.account.auth != "none" and not job.account.secret:
         raise Unauthorised("The account's secret is empty, or its environment variable is not set.")
     if job.begin_after:
-        job.transfer.wait(threading.Event(), job.begin_after)
+        job.transfer.rest(job.begin_after)
     part = _received(job, job.account, client, storage, tell)
     try:
         if job.click:
@@ -196,7 +196,7 @@ def _write(job: Job, body: Body, part: Part, tell: Callable[[], None]) -> None:
     for chunk in body.chunks():
         part.write(chunk)
         if (wait := job.bandwidth.take(len(chunk)) if job.bandwidth else 0.0) > 0:
-            transfer.wait(threading.Event(), wait)
+            transfer.rest(wait)
         if transfer.content_type is not None:
             continue
         head = (head + chunk)[: audio.HEAD]

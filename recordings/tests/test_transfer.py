@@ -210,3 +210,16 @@ def test_an_abort_between_the_last_byte_and_the_end_keeps_the_connection_usable(
         transfer.abort(None)
     assert world.get() == AUDIO
     assert world.origin.connections == 1
+
+
+def test_what_we_rest_by_our_own_wish_does_not_count_to_the_deadline() -> None:
+    transfer = Transfer(0.2, 100)
+    transfer.rest(0.3)
+    assert 0 < transfer.left <= 0.2
+
+
+def test_a_rest_ends_when_the_transfer_is_given_back() -> None:
+    transfer = Transfer(60, 100)
+    threading.Timer(0.05, transfer.abort, [None]).start()
+    with pytest.raises(Stopped):
+        transfer.rest(600)

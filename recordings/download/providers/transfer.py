@@ -19,7 +19,7 @@ class Transfer:
     """Made by the thread that watches, used by one thread that downloads. What has no underscore may be read by any."""
 
     def __init__(self, deadline: float, max_bytes: int) -> None:
-        """`deadline`: seconds from now to the last byte, name look-up included."""
+        """`deadline`: seconds from now to the last byte: name look-up included, what we `rest` left out."""
         self.started = monotonic()
         self.max_bytes = max_bytes
         self.bytes_done = 0
@@ -87,6 +87,11 @@ class Transfer:
         with self._lock:
             self._waiting = None
         self.check()
+
+    def rest(self, seconds: float) -> None:
+        """Wait because we wish to, not the provider: the deadline moves with it. Raises as `check` does."""
+        self._ends += seconds
+        self.wait(threading.Event(), seconds)
 
     def hold(self, sock: socket.socket) -> None:
         """From now on `abort` shuts this connection. Raises as `check` does.
