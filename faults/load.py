@@ -17,9 +17,8 @@ LIKELY = {
 }  # fmt: skip
 """How the provider behaves for a recording, and how often so. It gives all of them in the end."""
 
-STOCK, RESERVE, LOW = 400, 100, 40
-"""Recordings that are imported at once: for who comes, and kept for who needs some of their own; and so few of
-the former left that more are."""
+STOCK, LOW = 400, 40
+"""Recordings that are imported at once, and so few of them left that more are."""
 LISTEN_FOR = 120.0
 TRICKLE_EVERY = 20.0
 PIECE = 8192
@@ -56,7 +55,6 @@ class Load:
         self._under_way = under_way
         self._random = random.Random(seed)
         self._stock: deque[str] = deque()
-        self._reserve: deque[str] = deque()
         self._lock, self._supplying = threading.Lock(), threading.Lock()
         self._stopping, self._going = threading.Event(), threading.Event()
         jobs = [self._ask_on] * 3 + [self._listen_on] * 3 + [self._supply]
@@ -92,9 +90,7 @@ class Load:
     def reserved(self, count: int) -> list[str]:
         """So many recordings that nobody else asks for, and that the provider gives as it should."""
         with self._supplying:
-            if len(self._reserve) < count:
-                self._stock_up()
-            return [self._reserve.popleft() for _ in range(count)]
+            return self._import([""] * count)
 
     def ask(self, sid: str, seconds: float = 60) -> bool:
         """Press Play once, as a person does: again when the web does not answer. False when it never did."""
@@ -190,14 +186,15 @@ class Load:
             self.answers[status] = self.answers.get(status, 0) + 1
 
     def _stock_up(self) -> None:
+        self._stock.extend(self._import(self._random.choices(list(LIKELY), list(LIKELY.values()), k=STOCK)))
+
+    def _import(self, endings: list[str]) -> list[str]:
+        """New recordings, for which the provider does as these endings of their names say."""
         first = len(self.names)
-        endings = self._random.choices(list(LIKELY), list(LIKELY.values()), k=STOCK) + [""] * RESERVE
         new = {f"CA{number:06}": f"bulk-{number:06}{ending}" for number, ending in enumerate(endings, first)}
         self.names |= new
         self.customer.import_recordings(new)
-        sids = list(new)
-        self._stock.extend(sids[:STOCK])
-        self._reserve.extend(sids[STOCK:])
+        return list(new)
 
     # --- threads
 
@@ -235,9 +232,14 @@ class Load:
             if len(self._stock) < LOW:
                 with self._supplying:
                     self._stock_up()
-            if time.monotonic() > next_trickle and self._going.is_set():
-                self.customer.service.manage("backfill_recordings", "--business", self.customer.slug, "--limit", "8")
-                next_trickle = time.monotonic() + TRICKLE_EVERY
+            if time.monotonic() > next_trickle:
+                with self._supplying:  # it takes nothing that was reserved meanwhile
+                    if self._going.is_set():
+                        self._trickle()
+                        next_trickle = time.monotonic() + TRICKLE_EVERY
+
+    def _trickle(self) -> None:
+        self.customer.service.manage("backfill_recordings", "--business", self.customer.slug, "--limit", "8")
 
 
 def _start(answer: http.client.HTTPResponse) -> int:
