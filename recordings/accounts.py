@@ -21,6 +21,10 @@ GROWS_EVERY = 5.0
 SLOWEST = 4
 """Downloads at once that it keeps, so that one that hangs does not hold up the others."""
 
+FORGOTTEN_AFTER = 120
+"""Seconds after its last slow-down when an account that has grown back to its cap is as one that was never in trouble.
+Longer than a failure takes: else failures that take half a minute each would let it grow, and never rest."""
+
 LONGEST_REST = 60
 """Seconds at most for which the background downloads of an account in trouble wait."""
 
@@ -83,10 +87,11 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
         Guarded by what was read when the download was claimed, so a whole generation of failures counts once, and
         only what was begun afterwards can slow it down further. 1 when this one counted.
         """
-        at_once = account.at_once()
+        at_once, well = account.at_once(), account.is_well()
+        before, rested = (account.cap, 0) if well else (account.slowed_to or account.cap, account.rests)
         # By what it was slowed to, too: failures that take half a minute each would let it grow, and never rest.
-        at_slowest = account.rests > 0 or at_once <= SLOWEST or (account.slowed_to or account.cap) <= 2 * SLOWEST
-        rests = min(account.rests + 1, MOST_RESTS) if at_slowest else 0
+        at_slowest = rested > 0 or at_once <= SLOWEST or before <= 2 * SLOWEST
+        rests = min(rested + 1, MOST_RESTS) if at_slowest else 0
         return self.filter(pk=account.pk, slowed_at=account.slowed_at).update(
             slowed_to=min(SLOWEST, account.cap) if at_slowest else max(min(SLOWEST, account.cap), at_once // 2),
             slowed_at=now(),
@@ -220,6 +225,12 @@ class ProviderAccount(models.Model):
     def is_slowed(self) -> bool:
         """Whether it was asked for less at that moment than its cap allows, or its background rested."""
         return self.at_once() < self.cap or self.is_resting()
+
+    def is_well(self) -> bool:
+        """Whether nothing was left at that moment of an earlier trouble, though no success has ended it by then."""
+        if self.slowed_at is None:
+            return True
+        return not self.is_slowed() and (self.moment - self.slowed_at).total_seconds() > FORGOTTEN_AFTER
 
     def is_paused(self) -> bool:
         """Whether all of it waited at that moment, because the provider had asked for it."""

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
@@ -48,17 +48,27 @@ class MessageInline(admin.TabularInline):  # type: ignore[type-arg]
 class AlarmAdmin(ReadOnlyAdmin):
     """What was raised, the latest first; what was seen but once is nobody's alarm."""
 
-    list_display = ("name", "business", "words", "raised", "told", "over")
+    list_display = ("name", "business", "what", "raised", "told", "over")
     list_filter = ("name", "business")
     list_select_related = ("business",)
     ordering = ("-pk",)
-    fields = ("name", "business", "words", "do", "began", "raised", "over")
+    fields = ("name", "business", "what", "to_do", "began", "raised", "over")
     readonly_fields = fields
     inlines = (MessageInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alarm]:
         """With their messages, in one more query."""
         return Alarm.objects.raised().prefetch_related("messages")
+
+    @admin.display(description=_("what"))
+    def what(self, alarm: Alarm) -> SafeString:
+        """In the language of the service, which need not be the reader's: it runs its own way."""
+        return format_html('<span dir="auto">{}</span>', alarm.words)
+
+    @admin.display(description=_("what to do"))
+    def to_do(self, alarm: Alarm) -> SafeString:
+        """The same."""
+        return format_html('<span dir="auto">{}</span>', alarm.do)
 
     @admin.display(description=_("since"))
     def began(self, alarm: Alarm) -> SafeString:
@@ -77,7 +87,11 @@ class AlarmAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("told"))
     def told(self, alarm: Alarm) -> SafeString:
-        """How and when; a dash where nobody is to be told, and for what was not sent yet."""
+        """How and when; a dash for what was not sent yet."""
         in_order = sorted(alarm.messages.all(), key=lambda message: message.pk)
         lines = [(each.get_way_display(), each.get_state_display(), moment_of(each.sent_at)) for each in in_order]
-        return format_html_join(mark_safe("<br>"), "{}, {}: {}", lines) if lines else mark_safe("-")
+        return (
+            format_html_join(mark_safe("<br>"), "{}, {}: {}", lines)
+            if lines
+            else format_html("{}", _("only in the log"))
+        )

@@ -15,7 +15,7 @@ from recordings.attempt_admin import sentence_of
 from recordings.bulk_admin import asked, counts_of
 from recordings.history import Day
 from recordings.lifecycle import Ask
-from recordings.models import ProviderAccount, Recording
+from recordings.models import Alarm, ProviderAccount, Recording
 from recordings.now_words import advice_on, faces, fate_of, names_of_states, plain, span, target_of
 from recordings.plots import area, bars
 from recordings.reasons import Reason
@@ -49,6 +49,7 @@ class NowPages:
         counts = Recording.objects.counts()
         context = self._context(request, _("Recordings now")) | {
             "checks": _checks(),
+            "alarms": Alarm.objects.open().raised().count(),
             "standings": [_standing(one) for one in now.standings(counts)],
             "total": plain(sum(counts.values())),
             "waiting": [_oldest(one) for one in now.waiting()],

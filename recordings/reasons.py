@@ -11,7 +11,7 @@ class Reason(TextChoices):
     ABSENT = "absent", _("The provider has no such recording.")
     DELETED = "deleted", _("This recording was deleted.")
     UNAUTHORISED = "unauthorised", _("The provider refused our credentials. Ask an operator to check the account.")
-    HOST_NOT_ALLOWED = "host_not_allowed", _("The recording is on a host that the account does not allow.")
+    HOST_NOT_ALLOWED = "host_not_allowed", _("The recording’s address is none that the account allows.")
     NOT_AUDIO = "not_audio", _("The provider sent something that is not audio.")
     UNSUPPORTED_FORMAT = "unsupported_format", _("The recording is in an audio format that cannot be played here.")
     TOO_LARGE = "too_large", _("The recording is larger than the limit.")

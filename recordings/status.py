@@ -125,7 +125,7 @@ def _words_of_failure(row: CallLog) -> tuple[str, str]:
     if is_gone(row):
         return label, str(reason)
     if row.recording_permanent:
-        return label, _("%(reason)s Only managers may try again.") % {"reason": reason}
+        return label, _("%(reason)s It is not tried again by itself; a manager can.") % {"reason": reason}
     if row.recording_next_retry_at:
         return label, f"{reason} {_when(-_since(row.recording_next_retry_at))}"
     return label, _("%(reason)s Press “Try again”.") % {"reason": reason}

@@ -28,8 +28,8 @@ CLICK_WAITS = 60
 """Seconds after which a click that is still queued has waited too long."""
 
 WINDOW, FEWEST, SHARE = 900, 20, 0.2
-"""Failures are many when at least FEWEST, and more than this SHARE, of the attempts that ended in the last WINDOW
-seconds failed. Of all businesses together, or of one: a small one's must not vanish among the others'."""
+"""Failures are many when at least FEWEST, and more than this SHARE, of the recordings that were tried in the last
+WINDOW seconds failed. Of all businesses together, or of one: a small one's must not vanish among the others'."""
 
 COUNTED = [
     Reason.PROVIDER_ERROR, Reason.UNREACHABLE, Reason.STALLED, Reason.CUT_SHORT, Reason.STORAGE_FULL,
@@ -74,7 +74,10 @@ def storage_away() -> list[Trouble]:
     try:
         storage.check()
     except StorageAway:
-        words = _("The folder of the recordings, %(folder)s, is away: its marker file can't be opened. Nothing plays.")
+        words = _(
+            "The folder of the recordings, %(folder)s, is away: its marker file can't be opened. "
+            "Nothing new is downloaded."
+        )
         do = _(
             "Mount it. Nothing is lost meanwhile; afterwards: manage.py retry_failed_recordings --reason storage_error"
         )
@@ -139,40 +142,67 @@ def silent_workers() -> list[Trouble]:
 
 
 def rising_failures() -> list[Trouble]:
-    """Too many attempts failed lately, for reasons that lie with a provider, the network or us."""
+    """Too many recordings failed lately, for reasons that lie with a provider, the network or us.
+
+    One for each business that is hit, so that one business's trouble does not hide the next one's; else one for all.
+    """
     ended = Attempt.objects.filter(
         ended_at__gt=now(-WINDOW), outcome__in=[Outcome.READY, Outcome.ADOPTED, Outcome.FAILED, Outcome.CRASHED]
     ).order_by()
     failed = ended.filter(Q(outcome=Outcome.CRASHED) | Q(outcome=Outcome.FAILED, reason__in=COUNTED))
-    bad = failed.count()
+    bad = _recordings(failed)
     if bad < FEWEST:
         return []
     hit = _hit_businesses(ended, failed)
-    if not hit and not _many(bad, ended.count()):
-        return []
-    # Crashed ones have no reason, and their workers can't say why.
-    reasons = failed.values_list("reason").annotate(count=Count("pk")).order_by("-count", "reason")
-    reason = reasons[0][0] or Reason.WORKER_CRASHED.value
-    facts = {"failed": bad, "ended": ended.count(), "reason": reason, "hit": ", ".join(hit) or "-"}
+    if hit or not _many(bad, all_ended := _recordings(ended)):
+        return hit
     words = _(
-        "Of %(ended)d downloads that ended in the last 15 minutes %(failed)d failed, most of them as %(reason)s. "
-        "Businesses of which more than a fifth failed: %(hit)s."
+        "Of %(ended)d recordings tried in the last 15 minutes %(failed)d failed at least once, "
+        "most of them as %(reason)s."
     )
     do = _(
         "See the reasons: manage.py recording_stats, and the list of attempts in the admin. Once the cause is mended: "
         "manage.py retry_failed_recordings --reason %(reason)s"
     )
+    facts = {"failed": bad, "ended": all_ended, "reason": _most_frequent(failed)}
     return [Trouble(words % facts, do % facts)]
 
 
-def _hit_businesses(ended: QuerySet[Attempt], failed: QuerySet[Attempt]) -> list[str]:
-    """The slugs of those of which many failed. Successes are counted only where there were enough failures."""
-    slug = "recording__business__slug"
-    failures = dict(failed.values_list(slug).annotate(count=Count("pk")).filter(count__gte=FEWEST))
-    theirs = ended.filter(**{f"{slug}__in": list(failures)}) if failures else ended.none()
-    return sorted(
-        name for name, count in theirs.values_list(slug).annotate(count=Count("pk")) if _many(failures[name], count)
+def _hit_businesses(ended: QuerySet[Attempt], failed: QuerySet[Attempt]) -> list[Trouble]:
+    """Those of which many failed. Successes are counted only where there were enough failures."""
+    business, distinct = "recording__business", Count("recording", distinct=True)
+    failures = dict(failed.values_list(business).annotate(count=distinct).filter(count__gte=FEWEST))
+    theirs = ended.filter(**{f"{business}__in": list(failures)}) if failures else ended.none()
+    counted = theirs.values_list(business, f"{business}__slug").annotate(count=distinct)
+    return [
+        _hit(pk, slug, failures[pk], count, _most_frequent(failed.filter(**{business: pk})))
+        for pk, slug, count in sorted(counted)
+        if _many(failures[pk], count)
+    ]
+
+
+def _hit(pk: int, slug: str, failed: int, ended: int, reason: str) -> Trouble:
+    facts = {"slug": slug, "failed": failed, "ended": ended, "reason": reason}
+    words = _(
+        "Of %(ended)d recordings of %(slug)s tried in the last 15 minutes %(failed)d failed at least once, most of "
+        "them as %(reason)s."
     )
+    do = _(
+        "See the reasons: manage.py recording_stats --business %(slug)s, and the list of attempts in the admin. Once "
+        "the cause is mended: manage.py retry_failed_recordings --business %(slug)s --reason %(reason)s"
+    )
+    return Trouble(words % facts, do % facts, pk)
+
+
+def _recordings(attempts: QuerySet[Attempt]) -> int:
+    """Of how many recordings these are: one that can't be had is tried five times."""
+    return attempts.aggregate(count=Count("recording", distinct=True))["count"]  # type: ignore[no-any-return]
+
+
+def _most_frequent(failed: QuerySet[Attempt]) -> str:
+    """The reason of most. Crashed ones have none, and their workers can't say why."""
+    reasons = failed.values_list("reason").annotate(count=Count("recording", distinct=True))
+    return reasons.order_by("-count", "reason")[0][0] or Reason.WORKER_CRASHED.value
 
 
 def _many(failed: int, ended: int) -> bool:

@@ -76,16 +76,21 @@ class AlarmQuerySet(QuerySet["Alarm"]):
     def raise_held(self, ways: Iterable[str]) -> list["Alarm"]:
         """Raise what was wrong at two looks, with a message for each of `ways`; returns those that were raised here.
 
-        Only alarms of a business have a message to its managers.
+        Also those that are raised already and that somebody was not told of: raised by a look of a process with fewer
+        ways, at a terminal perhaps, or before a way was set.
         """
         ways, mine = list(ways), []
         held = self.open().filter(raised_at=None, looked_at__gte=F("first_seen_at") + timedelta(seconds=HELD))
         for alarm in held.select_related("business"):
-            own = [way for way in ways if way != Way.MANAGERS or alarm.business_id is not None]
             with transaction.atomic():
                 if held.filter(pk=alarm.pk).update(raised_at=now()):
-                    AlarmMessage.objects.write(alarm, State.RAISED, own)
+                    AlarmMessage.objects.write(alarm, State.RAISED, alarm.ways_of(ways))
                     mine.append(alarm)
+        known = self.open().raised().filter(calm_since=None).exclude(pk__in=[one.pk for one in mine])
+        for alarm in known.prefetch_related("messages"):
+            told = {message.way for message in alarm.messages.all()}
+            if untold := [way for way in alarm.ways_of(ways) if way not in told]:
+                AlarmMessage.objects.write(alarm, State.RAISED, untold)
         return mine
 
     def calm(self) -> None:
@@ -158,6 +163,10 @@ class Alarm(models.Model):
     def __str__(self) -> str:
         return f"{self.get_name_display()}: {self.business}" if self.business else str(self.get_name_display())
 
+    def ways_of(self, ways: Iterable[str]) -> list[str]:
+        """Which of these it is told in: a business's managers hear of their account, which they can mend."""
+        return [way for way in ways if way != Way.MANAGERS or self.name == AlarmName.ACCOUNT_REFUSED]
+
     @property
     def began(self) -> datetime:
         """Since when it is wrong, as far as is known."""
@@ -179,7 +188,7 @@ class AlarmMessageQuerySet(QuerySet["AlarmMessage"]):
 
     def write(self, alarm: Alarm, state: State, ways: Iterable[str]) -> None:
         """Have this told in each of these ways; `send` does it, afterwards."""
-        self.bulk_create([AlarmMessage(alarm=alarm, state=state, way=way) for way in ways])
+        self.bulk_create([AlarmMessage(alarm=alarm, state=state, way=way) for way in ways], ignore_conflicts=True)
 
     def unsent(self) -> Self:
         """Neither sent nor given up."""

@@ -46,11 +46,13 @@ class Marks:
     def _in_trouble(self, account: ProviderAccount, result: Failed) -> None:
         """Slow down: at once when asked to, or when it goes on after a rest; else when it is more than bad luck."""
         self._troubles[account.pk] += 1
-        needed = IN_A_ROW if account.slowed_at is None else IN_A_ROW // 2
-        if result.reason == Reason.RATE_LIMITED or account.rests or self._troubles[account.pk] >= needed:
+        well = account.is_well()
+        needed = IN_A_ROW if well else IN_A_ROW // 2
+        goes_on = account.rests > 0 and not well
+        if result.reason == Reason.RATE_LIMITED or goes_on or self._troubles[account.pk] >= needed:
             del self._troubles[account.pk]
             said = result.retry_after is not None and result.reason == Reason.RATE_LIMITED
-            if ProviderAccount.objects.slow_down(account) and account.slowed_at is None and not said:
+            if ProviderAccount.objects.slow_down(account) and well and not said:
                 facts = {"reason": result.reason.value, "detail": result.detail}
                 _tell(account, "Provider is in trouble; this business is asked for less at once", **facts)
 

@@ -36,11 +36,13 @@ def found() -> dict[str, list[str] | None]:
 
 
 def attempts(outcome: Outcome, count: int, reason: str = "", slug: str = "acme", **facts: Any) -> None:
-    """So many attempts of one recording of this business that ended now."""
-    row = recording(READY, business(slug))
+    """So many recordings of this business, each with an attempt that ended now."""
     ended = {"outcome": outcome, "reason": reason, "ended_at": now()} | facts
     Attempt.objects.bulk_create(
-        [Attempt(recording=row, token=f"{outcome[:5]}{reason[:9]}{number}", **ended) for number in range(count)]
+        [
+            Attempt(recording=recording(READY, business(slug)), token=f"{outcome[:5]}{reason[:9]}{number}", **ended)
+            for number in range(count)
+        ]
     )
 
 
@@ -174,17 +176,37 @@ def test_these_failures_are_one_alarm(ended: list[Ended]) -> None:
     assert {name: len(words or []) for name, words in found().items()} == {"failures_rising": 1}
 
 
-def test_the_alarm_names_the_counts_the_reason_and_who_is_hit() -> None:
+def test_each_business_that_is_hit_has_an_alarm_with_its_counts_and_its_reason() -> None:
     attempts(DONE, 30, slug="large")
     for each in MANY:
         attempts(*each)
-    attempts(FAILED, 5, Reason.STALLED, "beta")
-    [trouble] = conditions.rising_failures()
-    assert trouble.words == (
-        "Of 125 downloads that ended in the last 15 minutes 25 failed, most of them as provider_error. "
-        "Businesses of which more than a fifth failed: acme."
+    attempts(FAILED, 5, Reason.STALLED, "few")
+    attempts(FAILED, 22, Reason.STALLED, "beta")
+    acme, beta = conditions.rising_failures()
+    assert acme.words == (
+        "Of 90 recordings of acme tried in the last 15 minutes 20 failed at least once, most of them as provider_error."
     )
-    assert "--reason provider_error" in trouble.do
+    assert "--business acme --reason provider_error" in acme.do
+    assert "of beta tried in the last 15 minutes 22" in beta.words
+    assert [acme.business_id, beta.business_id] == [business("acme").pk, business("beta").pk]
+
+
+def test_where_no_business_is_hit_alone_the_alarm_is_of_all() -> None:
+    for slug in ("acme", "beta"):
+        attempts(DONE, 30, slug=slug)
+        attempts(FAILED, 15, Reason.STALLED, slug)
+    [trouble] = conditions.rising_failures()
+    assert trouble.business_id is None
+    assert trouble.words == (
+        "Of 90 recordings tried in the last 15 minutes 30 failed at least once, most of them as stalled."
+    )
+
+
+def test_one_recording_that_can_not_be_had_is_one_failure_however_often_it_is_tried() -> None:
+    row = recording(READY, business())
+    facts = {"outcome": FAILED, "reason": Reason.CUT_SHORT, "ended_at": now()}
+    Attempt.objects.bulk_create([Attempt(recording=row, token=str(number), **facts) for number in range(50)])
+    assert found() == {}
 
 
 def test_failures_are_forgotten_after_a_quarter_of_an_hour() -> None:

@@ -203,6 +203,21 @@ def test_of_looks_at_the_same_moment_one_opens_one_raises_and_one_clears(
     assert Alarm.objects.count() == 1
 
 
+def test_what_a_terminal_without_the_services_settings_raised_is_told_at_the_next_look(
+    account: ProviderAccount, hook: Receiver, settings: Settings
+) -> None:
+    url, settings.ALARM_WEBHOOK = settings.ALARM_WEBHOOK, ""
+    refuse(account)
+    look_after(0, 30)
+    assert (Alarm.objects.raised().count(), hook.told) == (1, [])
+    settings.ALARM_WEBHOOK = url
+    look_after(10, 30)
+    assert hook.told == [RAISED]
+    accept(account)
+    look_after(30, 70, 30)
+    assert hook.told == [RAISED, CLEARED]
+
+
 # --- what could not be sent
 
 

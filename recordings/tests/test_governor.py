@@ -247,6 +247,33 @@ def test_a_slowed_account_grows_back_by_itself_and_a_success_then_forgets_it() -
 
 
 @pytest.mark.django_db
+def test_an_outage_after_one_that_nothing_ended_is_told_and_counted_as_the_first(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    business()
+    for _ in range(2):
+        trouble(Marks())
+        rows.pass_time(100 * GROWS_EVERY)  # grown back, and nothing was downloaded since
+        assert (read().slowed_at is None, read().is_well()) == (False, True)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["Provider is in trouble; this business is asked for less at once"] * 2
+    marks = Marks()
+    trouble(marks, times=IN_A_ROW - 1)
+    assert read().is_well(), "no more easily than the first time"
+
+
+@pytest.mark.django_db
+def test_an_account_that_rested_and_is_well_again_is_slowed_to_half_not_to_the_slowest() -> None:
+    business()
+    for _ in range(8):
+        trouble(Marks())
+    assert read().rests > 0
+    rows.pass_time(1000)
+    trouble(Marks())
+    assert (read().slowed_to, read().rests) == (32, 0)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("takes", [0, 10, 30])
 def test_an_outage_makes_the_background_rest_longer_and_longer_however_long_a_failure_takes(takes: int) -> None:
     business()

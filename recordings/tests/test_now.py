@@ -191,7 +191,7 @@ def test_it_costs_the_same_queries_for_ten_and_for_a_thousand_recordings(operato
             assert operator.get(NOW).status_code == 200
         counts.append(len(queries))
     assert CallLog.objects.count() == 1_000
-    assert counts == [14, 14]
+    assert counts == [15, 15]
 
 
 def test_it_is_linked_from_the_index_and_from_the_list(operator: Client) -> None:
