@@ -78,9 +78,7 @@ def storage_away() -> list[Trouble]:
             "The folder of the recordings, %(folder)s, is away: its marker file can't be opened. "
             "Nothing new is downloaded."
         )
-        do = _(
-            "Mount it. Nothing is lost meanwhile; afterwards: manage.py retry_failed_recordings --reason storage_error"
-        )
+        do = _("Mount it. Nothing is lost meanwhile, and downloads then go on by themselves.")
         return [Trouble(words % {"folder": storage.root}, do)]
     return []
 
@@ -101,8 +99,8 @@ def storage_low() -> list[Trouble] | None:
     if free < storage.min_free_bytes:
         words = _("The disk of %(folder)s has %(free)s MB free, less than %(wanted)s MB: downloads have stopped.")
     do = _(
-        "Make room on that file system, but delete no recording by hand. If downloads had stopped: manage.py "
-        "retry_failed_recordings --reason storage_full"
+        "Make room on that file system, but delete no recording by hand. If downloads had stopped, they then go on by "
+        "themselves."
     )
     return [Trouble(words % facts, do)]
 
@@ -123,7 +121,7 @@ def storage_read_only() -> list[Trouble] | None:
     )
     do = _(
         "Make it writable for the user of the service (a file system that had an error is often mounted read-only: see "
-        "dmesg). Then: manage.py retry_failed_recordings --reason storage_error"
+        "dmesg). Downloads then go on by themselves."
     )
     return [Trouble(words % {"folder": storage.root}, do)]
 

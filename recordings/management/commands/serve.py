@@ -179,7 +179,8 @@ def _about_the_demo(port: int) -> str:
         f"What the demo provider has seen and can do wrong: http://{ports.LOOPBACK}:{port}/_control/misbehaviours"
     )
     lines.append(
-        "That provider fails on purpose for some recordings: their lines “Recording download failed” are meant."
+        "That provider fails on purpose for some recordings: lines like “Recording download failed” and “Provider "
+        "refuses this business's credentials” are meant."
     )
     return "\n".join([f"Demo logins, each with the password {PASSWORD}:", *lines, ""])
 
