@@ -146,13 +146,11 @@ def loopback_only() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_told_before() -> None:
     """Troubles that are told once a minute are news to each test, whatever the one before it told."""
-    from django.conf import settings
-
     from recordings import away
 
     away._told_until.clear()
     away._unwritten.clear()
-    for told in settings.RUN_DIR.glob("*.told"):
+    for told in Path(VAR, "run").glob("*.told"):
         told.unlink(missing_ok=True)
 
 

@@ -210,8 +210,8 @@ class Group:
                     _reap(process.pid)  # its parent is gone, or will be in a moment: then it is ours
                 else:
                     processes.kill(process.pid)  # it may have made a process group of its own
-            if not left or time.monotonic() > deadline:
-                _reap(leader)
+            # A leader looks ended when its main thread is; its status can be fetched when its other threads are, too.
+            if (not left and _reap(leader)) or time.monotonic() > deadline:
                 return all(process.zombie for process in left)
             time.sleep(0.005)
 
@@ -242,6 +242,9 @@ class Group:
         return {"action": action, "group": self.program.name, **facts}
 
 
-def _reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _reap(pid: int) -> bool:
+    """Fetch its exit status. False while there is none to fetch yet."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True  # it is not ours, or has been fetched

@@ -69,6 +69,19 @@ def test_a_child_that_ends_normally_is_recycled_not_dead(make: Make) -> None:
     assert group.running
 
 
+def test_a_leader_whose_threads_outlive_its_main_thread_is_fetched_too(make: Make) -> None:
+    threads = (
+        "import ctypes, threading, time\nfor _ in range(200): threading.Thread(target=time.sleep, args=[60]).start()"
+    )
+    group = make(f"{threads}\nctypes.CDLL(None).pthread_exit(None)")
+    leader = group.leader
+    assert leader is not None
+    wait_until(group.leader_ended, what="its main thread has ended")
+    assert os.waitpid(leader, os.WNOHANG) == (0, 0), "it looks ended, and is not"
+    assert group.kill()
+    assert processes.read(leader) is None
+
+
 def test_the_leader_may_not_end_not_even_normally(make: Make) -> None:
     group = make("pass")
     wait_until(lambda: not tended(group).running, what="the group is given up")
