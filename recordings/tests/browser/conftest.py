@@ -23,7 +23,10 @@ Visiting = Callable[..., AbstractContextManager[Visit]]
 def browser(chromium: str) -> Iterator[Browser]:
     """A real Chromium, without a window."""
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root has none
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Its loop may count as running in this thread between its calls: to whatever test comes next in this process,
+        # Django would refuse the database.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
         yield browser
         browser.close()
