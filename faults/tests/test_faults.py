@@ -64,7 +64,9 @@ def test_the_proof_goes_red_for_an_unfenced_finish_for_a_wrong_byte_and_for_an_o
         assert trial.load.heard.wrong[0].startswith(f"{sid}: wrong bytes")
         assert f"{sid} is ready with other bytes than the provider's" in verdict.right_rows(trial.service, trial.load)
 
-        (trial.service.var / "recordings" / "1" / f"{'0' * 32}.peaks").touch()
+        nobodys = trial.service.var / "recordings" / "999999999"  # in a recording's own folder the clean-up finds it
+        nobodys.mkdir()
+        (nobodys / f"{'0' * 32}.peaks").touch()
         assert verdict.no_orphan_file(trial.service)
         trial.watch.stop()
 

@@ -122,9 +122,10 @@ def test_a_storage_that_is_away_is_told_once_a_minute_with_its_folder(
 def test_plays_without_a_storage_are_one_line_a_minute_and_not_one_a_request(
     storage: Path,  # noqa: F811
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("recordings.away._told_until", {})
+    settings.RUN_DIR = tmp_path
     row = recording(READY)
     shutil.rmtree(storage)
     client = program_of(make_member(row.business))
