@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Concatenate, ParamSpec
 
@@ -28,6 +29,8 @@ HELD = 6
 AFTER_A_COMMIT = 0.05
 """Seconds: a commit can be read before its locks are free."""
 STOPPED_WITHIN = 10.0
+STOPS = 4
+"""So many times drains are asked to stop until one has something to give back."""
 
 P = ParamSpec("P")
 
@@ -69,12 +72,13 @@ def die_at(trial: Trial, name: str) -> None:
     """Have a process kill itself at this point, in the middle of the load."""
     trial.tally.tries[name] += 1
     points.arm(trial.folder, name, trial.random.randint(1, points.MOST_PASSES) if name in OFTEN else 1)
-    if name in {"giving_back", "given_back"}:
-        _drain_is_stopped(trial)
-    elif name == "sweeping":
-        _somebody_dies(trial, unless=lambda: points.died_at(trial.folder, name) is not None)
+    passed = functools.partial(points.died_at, trial.folder, name)
     try:
-        pid = wait_until(lambda: points.died_at(trial.folder, name), DIES_WITHIN, f"somebody passes {name}")
+        if name in {"giving_back", "given_back"}:
+            _drains_are_stopped(trial, until=passed)
+        elif name == "sweeping":
+            _somebody_dies(trial, unless=passed)
+        pid = wait_until(passed, DIES_WITHIN, f"somebody passes {name}")
     finally:
         points.disarm(trial.folder, name)
     trial.tally.points[name] += 1
@@ -82,6 +86,8 @@ def die_at(trial: Trial, name: str) -> None:
         trial.service.exit_status()
         trial.start(wait=False)
     trial.stand()
+    if name == "taken":
+        _work_goes_on(trial)
 
 
 @noted
@@ -155,14 +161,30 @@ def _supervised(trial: Trial) -> bool:
     return process is not None and not process.zombie
 
 
-def _drain_is_stopped(trial: Trial) -> None:
-    """SIGTERM to the cluster's main process while it has work: the drains give back."""
-    _wait_for_work(trial)
-    for pid in kinds(trial.service)["cluster main"]:
-        os.kill(pid, signal.SIGTERM)
+def _drains_are_stopped(trial: Trial, until: Callable[[], int | None]) -> None:
+    """SIGTERM to the cluster's main process while it has work, until a drain gives back.
+
+    It may have nothing left to give by then; and the supervisor, who did not ask for that stop, kills the rest of the
+    group when its first process has ended.
+    """
+    for _ in range(STOPS):
+        _wait_for_work(trial)
+        for pid in kinds(trial.service)["cluster main"]:
+            os.kill(pid, signal.SIGTERM)
+        with suppress(AssertionError):
+            wait_until(until, STOPPED_WITHIN, "a drain gives back")
+            return
+        trial.stand()
 
 
-def _somebody_dies(trial: Trial, unless: Callable[[], bool]) -> None:
+def _work_goes_on(trial: Trial) -> None:
+    """An attempt begins. While each process that takes a bell dies of it, none does, and what waits stands still."""
+    count = "SELECT COUNT(*) FROM recordings_attempt"
+    before = trial.service.sql(count)
+    wait_until(lambda: trial.service.sql(count) != before, 60, "work goes on")
+
+
+def _somebody_dies(trial: Trial, unless: Callable[[], int | None]) -> None:
     """One who has leases, so that the sweep has something to let go; it may have had something before."""
     found = wait_until(lambda: kinds(trial.service)["busy worker"] or unless(), 30, "a worker is busy")
     if isinstance(found, list):
