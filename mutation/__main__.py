@@ -28,8 +28,8 @@ FOLDER = Path("mutants")
 TESTED_BY = {
     "graph": ["graph", "lifecycle"],
     "leases": ["leases", "lifecycle"],
-    "moves": ["leases", "lifecycle"],
-    "claims": ["leases", "governor"],
+    "moves": ["moves", "leases", "lifecycle"],
+    "claims": ["claims", "leases", "governor"],
     "lifecycle": ["lifecycle", "asking"],
 }
 """The test files of a module, where they are not just its namesake."""

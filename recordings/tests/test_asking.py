@@ -287,6 +287,6 @@ def test_promoting_moves_up_what_waits_behind_a_backfill_and_touches_nothing_els
 
 @pytest.mark.django_db
 def test_counts_name_every_status() -> None:
-    recording(READY), recording(READY), recording(FAILED)
+    recording(READY), recording(READY), recording(FAILED, reason=Reason.STALLED), recording(FAILED, reason=Reason.GONE)
     recording(MISSING, url=None)
-    assert Recording.objects.counts() == {"missing": 0, "queued": 0, "downloading": 0, "ready": 2, "failed": 1}
+    assert Recording.objects.counts() == {"missing": 0, "queued": 0, "downloading": 0, "ready": 2, "failed": 2}

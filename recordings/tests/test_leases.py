@@ -15,7 +15,7 @@ from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog
 from recordings import backoff
 from recordings.announcement import announce
 from recordings.models import Attempt, Outcome, ProviderAccount, Recording
-from recordings.reasons import Reason
+from recordings.reasons import OURS, Reason
 from recordings.results import Begun, Failed, Finished, digest
 from recordings.tests import rows
 from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, bells, business, held, recording, world
@@ -295,6 +295,33 @@ def test_five_failures_in_a_row_exhaust_it_and_a_person_starts_it_anew() -> None
     assert (exhausted.recording_download_status, exhausted.recording_fail_count) == (FAILED, 5)
     assert (exhausted.recording_next_retry_at, exhausted.recording_permanent) == (None, False)
     assert Attempt.objects.filter(outcome=Outcome.FAILED).count() == 5
+
+
+@pytest.mark.parametrize("reason", sorted(OURS))
+def test_a_fault_of_this_machine_spends_no_last_try_and_waits_as_long_as_after_many(reason: Reason) -> None:
+    (row,) = claimed(fail_count=backoff.ATTEMPTS - 2)
+    counts, waits = [], []
+    for _ in range(3):
+        began = rows.clock()
+        Recording.objects.fail([Failed(held(row), reason, permanent=False)])
+        after = rows.read(row)
+        assert after.recording_next_retry_at is not None
+        counts.append(after.recording_fail_count)
+        waits.append(round((after.recording_next_retry_at - began).total_seconds()))
+        rows.pass_time(waits[-1] + 1)
+        Recording.objects.retry_due()
+        (row,) = Recording.objects.start(1, worker="w")
+    assert counts == [backoff.ATTEMPTS - 1] * 3
+    assert waits == [backoff.DELAYS[-1]] * 3
+
+
+def test_a_fault_of_this_machine_waits_for_longer_when_the_provider_wished_so() -> None:
+    (row,) = claimed(fail_count=backoff.ATTEMPTS - 1)
+    began = rows.clock()
+    Recording.objects.fail([Failed(held(row), Reason.STORAGE_FULL, permanent=False, retry_after=300)])
+    retry = rows.read(row).recording_next_retry_at
+    assert retry is not None
+    assert round((retry - began).total_seconds()) == 300
 
 
 @pytest.mark.parametrize(("wish", "seconds"), [(0, 5), (3, 5), (60, 60), (100_000, 900), (-4, 5), (None, 5)])

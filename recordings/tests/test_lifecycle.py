@@ -9,7 +9,7 @@ import pytest
 
 from calls.clock import now
 from calls.models import PRIORITY_BULK, PRIORITY_CLICK, CallLog, RecordingStatus
-from recordings import graph
+from recordings import graph, lifecycle
 from recordings.announcement import announce
 from recordings.lifecycle import Answer, Ask
 from recordings.models import Recording
@@ -299,3 +299,15 @@ def test_a_verb_for_a_row_of_another_business_does_nothing() -> None:
     assert Recording.objects.lose(ready) == 0
     assert Recording.objects.filter(pk=row.pk, business_id=row.business_id).queue(Ask.PLAY) == 0
     assert Recording.objects.ask(row, Ask.PLAY) != Answer.ENQUEUED
+
+
+@pytest.mark.django_db
+def test_of_very_many_whose_time_has_come_those_are_queued_first_that_have_been_due_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifecycle, "AT_ONCE", 1)
+    short, long = recording(FAILED, next_retry_at=now(-1)), recording(FAILED, next_retry_at=now(-9))
+    assert Recording.objects.retry_due() == 1
+    assert [rows.read(row).recording_download_status for row in (short, long)] == [FAILED, QUEUED]
+    assert Recording.objects.retry_due() == 1
+    assert rows.read(short).recording_download_status == QUEUED
