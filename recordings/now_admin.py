@@ -112,9 +112,10 @@ def _question(chosen: now.Failures) -> str:
 
 
 def _checks() -> list[dict[str, Any]]:
+    found = {name: trouble.translated() for name, trouble in health.troubles().items()}
     return [
-        {"name": faces()[name], "well": said == "ok", "said": said, "advice": advice_on(name)}
-        for name, said in health.outcomes().items()
+        {"name": face, "well": name not in found, "said": found.get(name), "advice": advice_on(name)}
+        for name, face in faces().items()
     ]
 
 

@@ -14,8 +14,9 @@ from pytest_django import Settings
 from calls.clock import now as database_now
 from calls.models import PRIORITY_CLICK, CallLog
 from calls.tests.factories import make_member
-from recordings import now
+from recordings import health, now
 from recordings.models import Attempt, ProviderAccount, StatusSample
+from recordings.now_words import faces
 from recordings.reasons import Reason
 from recordings.tests.rows import DOWNLOADING, FAILED, MISSING, QUEUED, READY, business, read, recording, world
 
@@ -90,6 +91,12 @@ def test_health_is_told_with_what_to_do(operator: Client, settings: Settings, tm
     assert "Database: ✓ well" in page
     assert "Storage: ✗ not well (its marker file is not there) Mount the disk" in page
     assert "Workers: ✓ well" in page
+    hebrew = text(operator.get(NOW, headers={"Accept-Language": "he"}))
+    assert "האחסון: ✗ לא תקין (קובץ הסימון שלו אינו נמצא)" in hebrew
+
+
+def test_all_that_readyz_looks_at_is_on_the_page() -> None:
+    assert set(faces()) == set(health.outcomes())
 
 
 def test_the_oldest_that_waits_is_named_by_priority(operator: Client) -> None:
