@@ -6,9 +6,9 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from calls.clock import now
 from calls.models import CallLog
 from recordings import moves
-from recordings.lifecycle import Ask
 from recordings.models import Recording
 from recordings.tests.rows import MISSING, QUEUED, columns_of, recording
 
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.django_db
 def test_a_call_without_a_recording_never_moves() -> None:
     row = recording(MISSING)
     CallLog.objects.filter(pk=row.pk).update(recording_url=None)
-    assert Recording.objects.filter(pk=row.pk).queue(Ask.FORCE) == 0
+    calls = moves.MoveQuerySet(CallLog)  # all of them; a Recording is one that has a recording
+    assert calls.move("queue", QUEUED, recording_last_enqueue_at=now()) == 0
     assert columns_of(row)["recording_download_status"] == MISSING
 
 
