@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from calls.clock import now
-from calls.models import PRIORITY_CLICK, CallLog
+from calls.models import CallLog
 from recordings.claims import ClaimQuerySet
 from recordings.models import Attempt, ProviderAccount, Recording
 from recordings.tests import rows
@@ -35,20 +35,6 @@ def test_a_pause_longer_than_any_that_is_granted_holds_nothing_back(settings: Se
     assert waiting() == set()
     ProviderAccount.objects.update(paused_until=now(70))  # by a clock that was wrong
     assert waiting() == {row.pk}
-
-
-def test_of_those_that_were_asked_for_at_one_moment_the_first_call_goes_first() -> None:
-    pks = [recording(QUEUED).pk for _ in range(4)]
-    CallLog.objects.update(recording_last_enqueue_at=rows.clock())
-    CallLog.objects.filter(pk=pks[0]).update(updated_at=now())  # what was written last need not be read last
-    assert [Recording.objects.start(1, worker="w")[0].pk for _ in pks] == pks
-
-
-def test_a_claim_takes_clicks_and_then_the_rest_each_once() -> None:
-    bulk = [recording(QUEUED).pk for _ in range(3)]
-    clicks = [recording(QUEUED, priority=PRIORITY_CLICK).pk for _ in range(2)]
-    assert [row.pk for row in Recording.objects.start(4, worker="w")] == [*clicks, *bulk[:2]]
-    assert [row.pk for row in Recording.objects.start(4, worker="w")] == bulk[2:]
 
 
 def test_what_another_took_between_the_choice_and_the_claim_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:

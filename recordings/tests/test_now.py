@@ -91,8 +91,9 @@ def test_health_is_told_with_what_to_do(operator: Client, settings: Settings, tm
     assert "Database: ✓ well" in page
     assert "Storage: ✗ not well (its marker file is not there) Mount the disk" in page
     assert "Workers: ✓ well" in page
-    hebrew = text(operator.get(NOW, headers={"Accept-Language": "he"}))
-    assert "האחסון: ✗ לא תקין (קובץ הסימון שלו אינו נמצא)" in hebrew
+    hebrew = operator.get(NOW, headers={"Accept-Language": "he"})
+    assert "האחסון: ✗ לא תקין (קובץ הסימון שלו אינו נמצא)" in text(hebrew)
+    assert 'lang="en"' not in hebrew.content.decode(), "it would be read out as English"
 
 
 def test_all_that_readyz_looks_at_is_on_the_page() -> None:
