@@ -28,7 +28,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "prosaasil.settings"
 django.setup()
 
 from demo import postgres  # noqa: E402
-from demo.service import Service, copy_prepared, prepare  # noqa: E402
+from demo.service import Service, copy_prepared, prepare, wait_until  # noqa: E402
 
 StartService = Callable[..., Service]
 
@@ -141,6 +141,25 @@ def loopback_only() -> Iterator[None]:
         patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
         patch.setattr(socket.socket, "sendto", guarded_send_to)
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """pytest-django's. At its end a client that has just gone may not be seen off yet, and nothing is dropped."""
+    from django.db import connection
+
+    yield
+    if connection.vendor != "postgresql":
+        return
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    def is_alone() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(others)
+            return bool(cursor.fetchone()[0] == 0)
+
+    with django_db_blocker.unblock():
+        wait_until(is_alone, what="nobody else is in the tests' database")
 
 
 @pytest.fixture(autouse=True)

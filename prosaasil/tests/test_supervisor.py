@@ -80,13 +80,15 @@ def test_a_killed_cluster_process_takes_its_group_with_it_and_all_of_it_comes_ba
 
 
 def test_each_process_is_called_what_it_does(running: Service) -> None:
-    names = sorted(
-        process.name
-        for member in (*whole_cluster(running), *whole_web(running))
-        if (process := processes.read(member.pid)) is not None
-    )
+    members = [*whole_cluster(running), *whole_web(running)]
     workers = ["web", "web-worker", "web-worker", "worker", "worker", "worker"]
-    assert names == sorted(["cluster", "sentinel", "monitor", "pusher", *workers])
+    expected = sorted(["cluster", "sentinel", "monitor", "pusher", *workers])
+
+    def names() -> list[str]:
+        found = (processes.read(member.pid) for member in members)
+        return sorted(process.name for process in found if process is not None)
+
+    wait_until(lambda: names() == expected, what="one that was just forked has a name of its own")
 
 
 def test_web_and_cluster_may_be_served_apart_on_one_data_folder(service: StartService) -> None:
